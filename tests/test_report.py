@@ -1,0 +1,202 @@
+"""The report page and the figures, on a made-up study whose truth is known."""
+import re
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from e2h.plots import figure_svg, hardness_bins, plot_accuracy, plot_hardness, plot_levels, plot_sgr
+from e2h.report import headline, inline_svg, methods_paragraph, report
+from e2h.sgr import sgr_table, simulate_records
+
+NASTY = '<script>alert("x")</script> & "quoted"'
+KEYS = ["run_id", "method", "settings", "train_on", "n_train", "seed", "quant", "dtype", "format", "model", "dataset"]
+
+
+@dataclass
+class Store:
+    "What a report needs of a store, in memory."
+    frame: pd.DataFrame
+    table: pd.DataFrame
+    items: pd.DataFrame
+    settings: dict
+    path: Path
+
+    def records(self, measure=None): return self.frame
+    def cells(self): return self.table
+
+
+def make_store(folder, records):
+    items = records.drop_duplicates("item_id")[["item_id", "cluster", "level", "value"]].reset_index(drop=True)
+    rng = np.random.default_rng(0)
+    cells = records.groupby(KEYS, sort=False).size().rename("n_test").reset_index()
+    cells["train_ids"] = [rng.choice(items["item_id"], n).tolist() for n in cells["n_train"]]
+    cells["log"] = [{"shown": ["right"] * n} if n == 10 else {"loss": [1.4, .6]} if n else {} for n in cells["n_train"]]
+    cells = cells.assign(seconds=2.5, peak_mb=900., created="2026-01-01", fingerprint="0123abcd",
+                         versions=[{"e2h": "0.1.0", "numpy": "2"}] * len(cells))
+    return Store(records, cells, items, {"dataset": "simulated", "measure": "fame", "n_test": 300}, folder)
+
+
+def with_texts(items):
+    return items.assign(question=[f"Question {n}: {NASTY}?" for n in range(len(items))], answer=0,
+                        choices=[["right", "wrong", "<b>neither</b>", "both"]] * len(items))
+
+
+@pytest.fixture(scope="module")
+def records():
+    world = simulate_records(n_items=150, n_seeds=3)
+    flat = simulate_records(n_items=150, n_seeds=2, accuracies={"qlora": (.45, .45)}, seed=1).assign(quant="nf4")
+    flat["run_id"] = "nf4-" + flat["run_id"]
+    return pd.concat([world, flat], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, records): return make_store(tmp_path_factory.mktemp("run"), records)
+
+
+@pytest.fixture(scope="module")
+def page(store): return report(store, items=with_texts(store.items), n_boot=500).read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    "Collects ids, links, and whether tags close."
+    VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.open, self.tags = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append((tag, attrs))
+        if "id" in attrs: self.ids.append(attrs["id"])
+        for name in ("href", "src", "xlink:href"):
+            if name in attrs: self.links.append(attrs[name])
+        if tag not in self.VOID: self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID: self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_stands_in_the_store_and_is_self_contained(store, page):
+    assert (store.path / "report.html").exists()
+    parsed = Page(page)
+    assert parsed.open == []
+    assert all(link.startswith("#") for link in parsed.links)
+    assert not re.search(r"url\((?!#)", page) and "@import" not in page
+    assert not [tag for tag, _ in parsed.tags if tag in ("script", "iframe", "object", "link", "img")]
+
+
+def test_ids_are_unique_and_every_link_leads_somewhere(page):
+    parsed = Page(page)
+    assert len(parsed.ids) == len(set(parsed.ids))
+    assert {link[1:] for link in parsed.links} <= set(parsed.ids)
+    assert any(link.startswith("#shots-") for link in parsed.links)
+
+
+def test_texts_from_data_are_escaped(page):
+    assert NASTY not in page and "&lt;script&gt;" in page and "<b>neither" not in page
+
+
+def test_the_page_holds_table_figures_questions_and_methods(page, records):
+    assert "gap not separated" in page and "Linear probe (n = 160)" in page and "QLoRA (n = 160)" in page
+    assert page.count("<svg") == 4
+    figures = [attrs for _, attrs in Page(page).tags if attrs.get("role") == "img"]
+    assert len(figures) == 4 and all(len(attrs["aria-label"]) > 15 for attrs in figures)
+    assert page.count('class="choices"') == 60  # 20 items of each of three levels
+    assert "All arms of a seed answered the same hard test items" not in page  # qlora's folds differ here
+    assert "0123abcd" in page and "prefers-color-scheme: dark" in page and 'name="viewport"' in page
+
+
+def test_without_items_no_question_text_is_shown(tmp_path, store):
+    text = report(store, tmp_path / "deep" / "page.html", n_boot=200).read_text(encoding="utf-8")
+    assert "Question 0" not in text and "A run folder holds no question texts" in text
+
+
+def test_the_page_is_the_same_each_time(tmp_path, store):
+    first, second = (report(store, tmp_path / name, n_boot=200).read_bytes() for name in ("a.html", "b.html"))
+    assert first == second
+
+
+@pytest.mark.parametrize("keep", ["method == 'zeroshot'", "train_on != 'hard'", "method == 'zeroshot' or level != 'hard'"])
+def test_an_unfinished_run_still_has_a_page(tmp_path, records, keep):
+    partial = make_store(tmp_path, records.query(keep))
+    page = report(partial, items=with_texts(partial.items)).read_text(encoding="utf-8")
+    assert "No comparison yet" in page and "nothing to compare" in page
+
+
+def test_the_methods_paragraph_follows_the_records(records):
+    world = records.query("quant == 'none'")
+    items, table = world.drop_duplicates("item_id"), sgr_table(world, n_boot=500)
+    text = methods_paragraph(world, items, table, "fame", 500)
+    assert "150 easy, 150 medium, 150 hard items by fame" in text and "500 resamples" in text
+    tested = world.query("level == 'hard' and method != 'zeroshot'")["item_id"].nunique()
+    assert f"All arms of a seed answered the same hard test items; over the seeds {tested} different ones" in text
+    assert f"zero-shot {table['zero_shot'][0]:.1%}" in text
+    grouped = world.assign(cluster=world["item_id"].str[-1])
+    assert "10 clusters of items" in methods_paragraph(grouped, items, table, "fame")
+
+
+def test_headlines_name_the_regime(records):
+    row = dict(sgr_table(records, n_boot=500).iloc[0])
+    assert "easy items recover" in headline(row | {"regime": "ok"})
+    assert "nothing" not in headline(row) and "not separated" in headline(row | {"regime": "gap not separated"})
+    assert "harm" in headline(row | {"regime": "reversed"})
+
+
+def test_figures_give_the_same_bytes(records):
+    for draw in (plot_hardness, plot_accuracy):
+        assert figure_svg(draw(records)) == figure_svg(draw(records))
+
+
+def test_a_bar_is_as_high_as_the_accuracy(records):
+    axes = plot_accuracy(records, n_boot=100).axes
+    rows = records.query("method == 'icl' and train_on == 'easy' and level == 'hard'")
+    zero = records.query("method == 'zeroshot' and quant == 'none' and level == 'hard'")
+    assert [bar.get_height() for bar in axes[0].patches][:2] == pytest.approx(
+        [100 * zero["correct"].mean(), 100 * rows["correct"].mean()])
+    assert len(axes) == 4  # icl, placebo, probe, qlora
+
+
+def test_plot_sgr_takes_records_or_a_table_and_writes_words(records):
+    table = sgr_table(records, n_boot=500)
+    for figure in (plot_sgr(records, n_boot=500), plot_sgr(table)):
+        words = [text.get_text() for text in figure.axes[0].texts]
+        assert "gap not separated" in words
+        assert [label.get_text() for label in figure.axes[0].get_yticklabels()][2] == "QLoRA (n = 160), nf4"
+    endless = table.assign(low=-np.inf, high=np.inf, regime="ok", sgr=table["sgr"].fillna(40.))
+    assert "<svg" in figure_svg(plot_sgr(endless))
+
+
+def test_bins_hold_equally_many_items(records):
+    zero = records.query("method == 'zeroshot' and quant == 'none'")
+    points = hardness_bins(zero, bins=5)
+    assert points["n_items"].tolist() == [90] * 5
+    assert np.average(points["accuracy"], weights=points["n_items"]) == pytest.approx(zero["correct"].mean())
+    assert points["value"].is_monotonic_increasing
+
+
+def test_items_without_a_value_are_not_drawn(records):
+    holes = records.assign(value=records["value"].where(records["level"] != "easy"))
+    zero = holes.query("method == 'zeroshot' and quant == 'none'")
+    assert hardness_bins(zero)["n_items"].sum() == 300
+
+
+def test_bad_input_to_figures_is_named(records):
+    with pytest.raises(ValueError, match="no answer to extreme items"): plot_accuracy(records, test="extreme")
+    with pytest.raises(KeyError, match="column 'value' is missing"): plot_hardness(records.drop(columns="value"))
+    with pytest.raises(ValueError, match="only zero-shot"): plot_accuracy(records.query("method == 'zeroshot'"))
+
+
+def test_svg_of_a_page_takes_its_text_colour(store):
+    svg = inline_svg(plot_levels(store.items), "levels")
+    assert "currentColor" in svg and 'id="levels-' in svg
+    assert set(re.findall(r'(?:url\(|href=")#(\w+)-', svg)) <= {"levels"}
