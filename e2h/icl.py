@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['PromptPredictor', 'fitting_prompts', 'ZeroShot', 'ICL', 'draw_shots']
 
-# %% ../nbs/api/30_icl.ipynb #c1b7e644
+# %% ../nbs/api/30_icl.ipynb #e71a1f0a
 from dataclasses import dataclass, field
 import numpy as np, pandas as pd
 from .lm import LM
 from .prompts import FORMATS, choice_strings, prompts
 from .scoring import predictions, score_choices, tokenise
 
-# %% ../nbs/api/30_icl.ipynb #4902861a
+# %% ../nbs/api/30_icl.ipynb #67ead19e
 @dataclass
 class PromptPredictor:
     "Answers items by prompting, with the same shots in front of each."
@@ -27,7 +27,7 @@ class PromptPredictor:
         scored = score_choices(self.lm, texts, choice_strings(items, self.format), FORMATS[self.format].join)
         return predictions(items, [s.logprobs for s in scored], [s.n_tokens for s in scored], n_dropped)
 
-# %% ../nbs/api/30_icl.ipynb #f753ba56
+# %% ../nbs/api/30_icl.ipynb #7a02edca
 def fitting_prompts(
     lm:LM,                       # the model, for its context length
     items:pd.DataFrame,          # N items
@@ -43,14 +43,14 @@ def fitting_prompts(
             texts[i] = prompts(items.iloc[[i]], shots.iloc[:len(shots) - dropped[i]], format, lm.name)[0]
     return texts, dropped
 
-# %% ../nbs/api/30_icl.ipynb #115064c7
+# %% ../nbs/api/30_icl.ipynb #f76046f3
 def _fits(lm:LM, prompt:str, choices:list[str], format:str) -> bool:
     "Does a prompt with each of its choices stay within the context?"
     if len(prompt.encode()) + max(len(c.encode()) for c in choices) < lm.context: return True
     rows = tokenise(lm, [prompt], [choices], FORMATS[format].join)[0]
     return max(len(row.tokens) for row in rows) <= lm.context
 
-# %% ../nbs/api/30_icl.ipynb #9261fd23
+# %% ../nbs/api/30_icl.ipynb #4ff22863
 @dataclass(frozen=True)
 class ZeroShot:
     "The question alone."
@@ -63,7 +63,7 @@ class ZeroShot:
         "A predictor; there is nothing to learn."
         return PromptPredictor(lm, None, self.format)
 
-# %% ../nbs/api/30_icl.ipynb #561f6142
+# %% ../nbs/api/30_icl.ipynb #262f3b52
 @dataclass(frozen=True)
 class ICL:
     "The first `k` training items as solved examples in the prompt."
@@ -85,7 +85,7 @@ class ICL:
         shown = [c[a] for c, a in zip(shots["choices"], shots["answer"])]
         return PromptPredictor(lm, shots, self.format, {"shown": shown})
 
-# %% ../nbs/api/30_icl.ipynb #45406ae2
+# %% ../nbs/api/30_icl.ipynb #a6df34db
 def draw_shots(
     items:pd.DataFrame,  # training items, in the order drawn
     k:int,               # examples to show

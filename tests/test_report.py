@@ -1,8 +1,7 @@
 """The report page and the figures, on a made-up study whose truth is known."""
+import json
 import re
-from dataclasses import dataclass
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,34 +9,29 @@ import pytest
 
 from e2h.plots import figure_svg, hardness_bins, plot_accuracy, plot_hardness, plot_levels, plot_sgr
 from e2h.report import headline, inline_svg, methods_paragraph, report
-from e2h.sgr import sgr_table, simulate_records
+from e2h.sgr import BASE, sgr_table, simulate_records
+from e2h.store import claim, open_store, write_cell
 
 NASTY = '<script>alert("x")</script> & "quoted"'
-KEYS = ["run_id", "method", "settings", "train_on", "n_train", "seed", "quant", "dtype", "format", "model", "dataset"]
-
-
-@dataclass
-class Store:
-    "What a report needs of a store, in memory."
-    frame: pd.DataFrame
-    table: pd.DataFrame
-    items: pd.DataFrame
-    settings: dict
-    path: Path
-
-    def records(self, measure=None): return self.frame
-    def cells(self): return self.table
+LOSSES = {"probe": .8, "qlora": [1.4, .6]}
 
 
 def make_store(folder, records):
-    items = records.drop_duplicates("item_id")[["item_id", "cluster", "level", "value"]].reset_index(drop=True)
-    rng = np.random.default_rng(0)
-    cells = records.groupby(KEYS, sort=False).size().rename("n_test").reset_index()
-    cells["train_ids"] = [rng.choice(items["item_id"], n).tolist() for n in cells["n_train"]]
-    cells["log"] = [{"shown": ["right"] * n} if n == 10 else {"loss": [1.4, .6]} if n else {} for n in cells["n_train"]]
-    cells = cells.assign(seconds=2.5, peak_mb=900., created="2026-01-01", fingerprint="0123abcd",
-                         versions=[{"e2h": "0.1.0", "numpy": "2"}] * len(cells))
-    return Store(records, cells, items, {"dataset": "simulated", "measure": "fame", "n_test": 300}, folder)
+    "A real run folder with made-up answers."
+    store, rng = open_store(folder), np.random.default_rng(0)
+    items = records.drop_duplicates("item_id")[["item_id", "cluster", "level", "value"]]
+    claim(store, {"dataset": "simulated", "measures": ["fame"], "n_test": 300},
+          items.rename(columns={"value": "fame", "level": "level_fame"}))
+    for run_id, rows in records.groupby("run_id", sort=False):
+        first, n_train = rows.iloc[0], int(rows["n_train"].iloc[0])
+        log = {} if not n_train else {"shown": ["right"] * 10} if n_train == 10 else {"loss": LOSSES[first["method"]]}
+        write_cell(store.file(run_id), rows[["item_id", "pred", "correct"]], {
+            **{name: first[name] for name in [*BASE, "method", "train_on"]}, "settings": json.loads(first["settings"]),
+            "n_train": n_train, "seed": int(first["seed"]), "noise": 0., "measure": "fame" if n_train else None,
+            "run_id": run_id, "n_test": len(rows), "seconds": 2.5, "peak_mb": 900, "fingerprint": "0123abcd",
+            "train_ids": rng.choice(items["item_id"], n_train).tolist(), "log": log,
+            "versions": {"e2h": "0.1.0", "numpy": "2"}, "created": "2026-01-01"})
+    return store
 
 
 def with_texts(items):
@@ -49,7 +43,7 @@ def with_texts(items):
 def records():
     world = simulate_records(n_items=150, n_seeds=3)
     flat = simulate_records(n_items=150, n_seeds=2, accuracies={"qlora": (.45, .45)}, seed=1).assign(quant="nf4")
-    flat["run_id"] = "nf4-" + flat["run_id"]
+    flat["run_id"] = "nf4-" + flat["run_id"]  # its own zero-shot, on the nf4 base
     return pd.concat([world, flat], ignore_index=True)
 
 
@@ -113,7 +107,7 @@ def test_the_page_holds_table_figures_questions_and_methods(page, records):
     assert len(figures) == 4 and all(len(attrs["aria-label"]) > 15 for attrs in figures)
     assert page.count('class="choices"') == 60  # 20 items of each of three levels
     assert "All arms of a seed answered the same hard test items" not in page  # qlora's folds differ here
-    assert "0123abcd" in page and "prefers-color-scheme: dark" in page and 'name="viewport"' in page
+    assert "0123abcd" in page and "loss 1.40 to 0.60" in page and "loss 0.80" in page and "prefers-color-scheme: dark" in page and 'name="viewport"' in page
 
 
 def test_without_items_no_question_text_is_shown(tmp_path, store):
@@ -126,7 +120,8 @@ def test_the_page_is_the_same_each_time(tmp_path, store):
     assert first == second
 
 
-@pytest.mark.parametrize("keep", ["method == 'zeroshot'", "train_on != 'hard'", "method == 'zeroshot' or level != 'hard'"])
+@pytest.mark.parametrize("keep", ["method == 'zeroshot'", "train_on != 'hard'",
+                                  "method == 'zeroshot' or level != 'hard'"])
 def test_an_unfinished_run_still_has_a_page(tmp_path, records, keep):
     partial = make_store(tmp_path, records.query(keep))
     page = report(partial, items=with_texts(partial.items)).read_text(encoding="utf-8")
@@ -197,6 +192,6 @@ def test_bad_input_to_figures_is_named(records):
 
 
 def test_svg_of_a_page_takes_its_text_colour(store):
-    svg = inline_svg(plot_levels(store.items), "levels")
+    svg = inline_svg(plot_levels(store.records().drop_duplicates("item_id")), "levels")
     assert "currentColor" in svg and 'id="levels-' in svg
     assert set(re.findall(r'(?:url\(|href=")#(\w+)-', svg)) <= {"levels"}

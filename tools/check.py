@@ -60,7 +60,8 @@ def undocumented(node, source):
     if ast.get_docstring(node) is None:
         yield f"{node.name} has no docstring"
     signature = "\n".join(body[node.lineno - 1:node.body[0].lineno - 1])
-    if args and not re.search(r"\)\s*(->.*)?:\s*#", signature):
+    returns = any(isinstance(n, ast.Return) and n.value for n in ast.walk(node))
+    if args and returns and not re.search(r"\)\s*(->.*)?:\s*#", signature):
         yield f"{node.name}: the return has no comment"
 
 

@@ -39,7 +39,7 @@ def run_pytest():
 
 
 STEPS = {
-    "ruff": lambda: step("-m", "ruff", "check", "."),
+    "ruff": lambda: step("-m", "ruff", "check", ".", "--output-format", "concise"),
     "notebook rules, library in step": lambda: step("tools/check.py"),
     "notebooks": run_notebooks,
     "pytest, with the wheel": run_pytest,
