@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['ACCURACIES', 'SETTINGS', 'BASE', 'METHODS', 'simulate_records', 'to_matrix', 'resample_rows', 'resample_columns',
            'cluster_sums', 'paired_cells', 'resampled_differences', 'Estimate', 'as_frame', 'align', 'accuracy',
-           'difference', 'two_sided_p', 'SGR', 'percentile_sets', 'gap_regime', 'sgr', 'read_records', 'accuracy_table',
-           'item_clusters', 'comparisons', 'placebo_share', 'sgr_table', 'format_sgr_table', 'describe_method']
+           'difference', 'two_sided_p', 'SGR', 'percentile_sets', 'gap_regime', 'sgr', 'read_records', 'in_order',
+           'accuracy_table', 'item_clusters', 'comparisons', 'placebo_share', 'sgr_table', 'format_sgr_table',
+           'describe_method']
 
-# %% ../nbs/api/50_sgr.ipynb #d4232ba2
+# %% ../nbs/api/50_sgr.ipynb #d055e5d8
 import json
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/api/50_sgr.ipynb #30f688cb
+# %% ../nbs/api/50_sgr.ipynb #ece68b7a
 ACCURACIES = {"icl": (.57, .60), "placebo": (.48, .48), "probe": (.51, .60)} # method -> trained on easy, on hard
 
 def simulate_records(
@@ -43,7 +44,7 @@ def simulate_records(
                                              method, train_on, number, rng))
     return pd.concat(cells, ignore_index=True)
 
-# %% ../nbs/api/50_sgr.ipynb #4e722da1
+# %% ../nbs/api/50_sgr.ipynb #7fea96d0
 _LABELS = {"icl": '{"k": 10, "labels": "gold"}', "placebo": '{"k": 10, "labels": "random"}'} # settings of the shots
 _N_TRAIN = {"zeroshot": 0, "icl": 10, "placebo": 10}
 
@@ -57,7 +58,7 @@ def _simulated_cell(
         settings=_LABELS.get(method, "{}"), train_on=train_on, n_train=_N_TRAIN.get(method, 160),
         seed=seed, noise=0., run_id=f"{method}-{train_on}-{seed}")
 
-# %% ../nbs/api/50_sgr.ipynb #115f78b0
+# %% ../nbs/api/50_sgr.ipynb #82002a82
 def to_matrix(
     records:pd.DataFrame, # `item_id`, `seed` and `correct` of one condition, one row per answer
 ) -> pd.DataFrame:        # items x seeds: 1 right, 0 wrong, NaN where that seed did not test the item
@@ -69,7 +70,7 @@ def to_matrix(
                          "keep the rows of one condition, one answer per item and seed")
     return records.pivot(index="item_id", columns="seed", values="correct").astype(float)
 
-# %% ../nbs/api/50_sgr.ipynb #5b5cb335
+# %% ../nbs/api/50_sgr.ipynb #8b869e57
 def resample_rows(
     sums_IK:np.ndarray,       # whole numbers: one row per item (or cluster), K columns to add up
     n_boot:int,               # resamples
@@ -86,7 +87,7 @@ def resample_rows(
         sums_BK[start:start + size] = counts @ sums_IK
     return sums_BK
 
-# %% ../nbs/api/50_sgr.ipynb #55ffba29
+# %% ../nbs/api/50_sgr.ipynb #ea986a7b
 def resample_columns(
     n_columns:int,           # seeds of a condition
     n_boot:int,              # resamples
@@ -95,7 +96,7 @@ def resample_columns(
     "Counts of `n_columns` columns drawn with replacement."
     return rng.multinomial(n_columns, np.full(n_columns, 1 / n_columns), size=n_boot)
 
-# %% ../nbs/api/50_sgr.ipynb #7a2f508f
+# %% ../nbs/api/50_sgr.ipynb #d671b2b3
 def cluster_sums(
     values_IK:np.ndarray,     # one row per item
     clusters:np.ndarray|None=None, # cluster of each item; by default each item is its own
@@ -107,7 +108,7 @@ def cluster_sums(
     np.add.at(sums_CK, codes, values_IK)
     return sums_CK
 
-# %% ../nbs/api/50_sgr.ipynb #be799258
+# %% ../nbs/api/50_sgr.ipynb #9e92e6f5
 def paired_cells(
     condition_IS:np.ndarray, # items x seeds, NaN where missing
     floor_IT:np.ndarray,     # the same items x seeds of the condition to subtract
@@ -118,7 +119,7 @@ def paired_cells(
     flat = len(condition_IS), -1
     return np.where(both, difference_IST, 0.).reshape(flat), both.astype(float).reshape(flat)
 
-# %% ../nbs/api/50_sgr.ipynb #81141827
+# %% ../nbs/api/50_sgr.ipynb #bf091921
 def resampled_differences(
     floor_IT:np.ndarray,      # items x seeds of the condition to subtract
     conditions:list,          # items x seeds of each condition, the same items
@@ -139,7 +140,7 @@ def resampled_differences(
         results.append(((next(parts) * weights).sum(axis=1), (next(parts) * weights).sum(axis=1)))
     return results
 
-# %% ../nbs/api/50_sgr.ipynb #61f33c14
+# %% ../nbs/api/50_sgr.ipynb #7b127a4a
 @dataclass(frozen=True)
 class Estimate:
     "A number with its 95 % interval."
@@ -150,7 +151,7 @@ class Estimate:
     n_seeds:int        # training draws
     p:float = np.nan   # two-sided p-value that it is 0, where that was asked
 
-# %% ../nbs/api/50_sgr.ipynb #5123a2c8
+# %% ../nbs/api/50_sgr.ipynb #f064083f
 def as_frame(
     matrix,   # frame or Series indexed by item_id, or array; items x seeds, NaN where missing
     name:str, # for the error messages
@@ -166,7 +167,7 @@ def as_frame(
                          f"{frame.iat[row, column]:g}; give 1 for right, 0 for wrong and NaN where it was not tested")
     return frame
 
-# %% ../nbs/api/50_sgr.ipynb #ae559649
+# %% ../nbs/api/50_sgr.ipynb #eb9dd4b6
 def align(
     clusters=None, # cluster of each item: Series indexed by item_id, or array in the order of the rows
     **conditions,  # name=matrix; frames indexed by item_id, or arrays of equal length
@@ -188,7 +189,7 @@ def align(
     return ([frame.reindex(ids).to_numpy() for frame in frames.values()], ids,
             None if clusters is None else np.asarray(clusters))
 
-# %% ../nbs/api/50_sgr.ipynb #e00f9e96
+# %% ../nbs/api/50_sgr.ipynb #9cc3fc1d
 def accuracy(
     matrix,            # items x seeds of one condition, NaN where missing
     clusters=None,     # cluster of each item: Series indexed by item_id, or aligned array
@@ -198,7 +199,7 @@ def accuracy(
     "Accuracy of one condition with its two-way bootstrap interval."
     return _estimate(matrix, None, clusters, n_boot, seed)
 
-# %% ../nbs/api/50_sgr.ipynb #c2845dc1
+# %% ../nbs/api/50_sgr.ipynb #5d34685c
 def difference(
     condition,         # items x seeds
     floor,             # items x seeds of the condition to subtract, joined on item_id
@@ -209,7 +210,7 @@ def difference(
     "How much better `condition` is than `floor`, item by item."
     return _estimate(condition, floor, clusters, n_boot, seed)
 
-# %% ../nbs/api/50_sgr.ipynb #3d4cf579
+# %% ../nbs/api/50_sgr.ipynb #5e936e4e
 def two_sided_p(
     replicates:np.ndarray, # bootstrap values of a difference
 ) -> float:                # between 1 / (n + 1) and 1
@@ -218,7 +219,7 @@ def two_sided_p(
     extreme = np.abs(replicates - mean) >= abs(mean)
     return float((1 + extreme.sum()) / (1 + len(replicates)))
 
-# %% ../nbs/api/50_sgr.ipynb #d54805da
+# %% ../nbs/api/50_sgr.ipynb #05608a25
 def _estimate(
     condition, floor, clusters, n_boot, seed
 ) -> Estimate: # of the difference, or of the accuracy where `floor` is None
@@ -237,7 +238,7 @@ def _estimate(
     return Estimate(total / cells, low, high, int(keep.sum()), condition_IS.shape[1],
                     np.nan if floor is None else two_sided_p(values))
 
-# %% ../nbs/api/50_sgr.ipynb #651020f0
+# %% ../nbs/api/50_sgr.ipynb #b63c83d6
 @dataclass(frozen=True)
 class SGR:
     "Supervision gap recovered, with what it rests on."
@@ -258,7 +259,7 @@ class SGR:
     n_zero:int         # resamples with a gap of exactly 0
     n_dropped:int      # items left out: no zero-shot answer, or none of a trained model
 
-# %% ../nbs/api/50_sgr.ipynb #46514a78
+# %% ../nbs/api/50_sgr.ipynb #6d6ee841
 def percentile_sets(
     ratios:np.ndarray, # finite bootstrap values
 ) -> tuple:            # the sets, and their kind
@@ -267,7 +268,7 @@ def percentile_sets(
     low, high = np.quantile(ratios, [.025, .975])
     return ((float(low), float(high)),), "bounded"
 
-# %% ../nbs/api/50_sgr.ipynb #7bdc4ad4
+# %% ../nbs/api/50_sgr.ipynb #e5c46328
 def gap_regime(
     gap:Estimate,   # hard - zero-shot
     zero_share:float, # share of the resamples in which it is exactly 0
@@ -276,7 +277,7 @@ def gap_regime(
     if gap.low <= 0 <= gap.high or zero_share > .001: return "gap not separated"
     return "ok" if gap.low > 0 else "reversed"
 
-# %% ../nbs/api/50_sgr.ipynb #b31758f9
+# %% ../nbs/api/50_sgr.ipynb #9e5cb700
 def sgr(
     zero_shot,              # items x seeds (often one column): frame indexed by item_id or aligned array
     easy,                   # items x seeds of the models trained on easy items, NaN where missing
@@ -303,7 +304,7 @@ def sgr(
                gap_regime(gap, n_zero / n_boot), gap, **means, n_items=len(arrays[0]), n_seeds=n_seeds,
                n_zero=n_zero, n_dropped=n_dropped)
 
-# %% ../nbs/api/50_sgr.ipynb #fb4bf6ca
+# %% ../nbs/api/50_sgr.ipynb #26ef5b79
 def _comparable(
     zero_shot, easy, hard, clusters
 ) -> tuple: # [zero_shot, easy, hard] as arrays, clusters, number of items left out
@@ -318,7 +319,7 @@ def _comparable(
     arrays = [array[:, ~np.isnan(array).all(axis=0)] for array in arrays]
     return arrays, None if clusters is None else clusters[keep], int((~keep).sum())
 
-# %% ../nbs/api/50_sgr.ipynb #bcce90b3
+# %% ../nbs/api/50_sgr.ipynb #1f4a5741
 def _observed(
     zero_shot_IT, easy_IS, hard_IS
 ) -> tuple: # SGR, gap, and the three accuracies as a dict
@@ -330,11 +331,11 @@ def _observed(
     return float(point), float(gap), {"zero_shot": float(hard - gap), "easy": float(np.nanmean(easy_IS)),
                                       "hard": float(hard)}
 
-# %% ../nbs/api/50_sgr.ipynb #06a51e2e
+# %% ../nbs/api/50_sgr.ipynb #de0e0a17
 SETTINGS = ["dataset", "model", "quant", "dtype", "format", "method", "settings", "n_train", "noise"]
 BASE = SETTINGS[:5] # what zero-shot must share with the trained models it is compared with
 
-# %% ../nbs/api/50_sgr.ipynb #04ef2dc3
+# %% ../nbs/api/50_sgr.ipynb #a896360b
 def read_records(
     records, # frame, or path of a .csv or .parquet file
 ) -> pd.DataFrame: # checked: the columns that the tables need are there, `correct` is 0 or 1
@@ -350,14 +351,26 @@ def read_records(
                          "give 1 for right and 0 for wrong")
     return records
 
-# %% ../nbs/api/50_sgr.ipynb #71a81981
+# %% ../nbs/api/50_sgr.ipynb #ecd472f0
+METHODS = {"zeroshot": "Zero-shot", "icl": "ICL", "placebo": "ICL, random labels", # as people say it
+           "probe": "Linear probe", "qlora": "QLoRA"}
+
+def in_order(
+    frame:pd.DataFrame, # with `method` and `train_on`
+) -> pd.DataFrame:      # the same rows; those of one condition keep their order
+    "Sort by method and by training level."
+    ranks = {name: rank for rank, name in enumerate([*METHODS, "none", "easy", "medium", "hard", "all"])}
+    return frame.sort_values(["method", "train_on"], kind="stable",
+                             key=lambda column: column.astype(str).map(ranks).fillna(len(ranks)))
+
+# %% ../nbs/api/50_sgr.ipynb #9c939bec
 def accuracy_table(
     records,          # frame or path, see `read_records`
     n_boot:int=2_000, # resamples of each interval
     seed:int=0,       # of the bootstrap
 ) -> pd.DataFrame:    # settings, train_on, test, accuracy, low, high, n_items, n_seeds
     "Accuracy of every condition on all, easy, medium and hard test items."
-    records = read_records(records)
+    records = in_order(read_records(records))
     keys, clusters, rows = [key for key in SETTINGS if key in records] + ["train_on"], item_clusters(records), []
     for values, condition in records.groupby(keys, sort=False, dropna=False):
         for test in ["all", "easy", "medium", "hard"]:
@@ -368,7 +381,7 @@ def accuracy_table(
                         "high": estimate.high, "n_items": estimate.n_items, "n_seeds": estimate.n_seeds})
     return pd.DataFrame(rows)
 
-# %% ../nbs/api/50_sgr.ipynb #2222759e
+# %% ../nbs/api/50_sgr.ipynb #b6e1979e
 def item_clusters(
     records:pd.DataFrame, # with a `cluster` column, or without
 ) -> pd.Series:           # cluster of each item, indexed by item_id; None where there are none
@@ -376,13 +389,13 @@ def item_clusters(
     if "cluster" not in records or (records["cluster"] == records["item_id"]).all(): return None
     return records.drop_duplicates("item_id").set_index("item_id")["cluster"]
 
-# %% ../nbs/api/50_sgr.ipynb #d38bd4d7
+# %% ../nbs/api/50_sgr.ipynb #b58f2e62
 def comparisons(
     records:pd.DataFrame, # on hard items
 ) -> tuple:               # list of (settings, zero-shot, easy and hard records), and the settings left out
     "The comparisons that records allow."
     keys, base = [key for key in SETTINGS if key in records], [key for key in BASE if key in records]
-    trained, found, skipped = records[~records["method"].isin(["zeroshot", "placebo"])], [], []
+    trained, found, skipped = in_order(records[~records["method"].isin(["zeroshot", "placebo"])]), [], []
     for values, condition in trained.groupby(keys, sort=False, dropna=False):
         settings = dict(zip(keys, values))
         arms = [condition[condition["train_on"] == level] for level in ("easy", "hard")]
@@ -395,7 +408,7 @@ def comparisons(
                                    "answers of one method trained on easy and trained on hard items")
     return found, skipped
 
-# %% ../nbs/api/50_sgr.ipynb #32b10613
+# %% ../nbs/api/50_sgr.ipynb #f51d991c
 def _like(
     records, settings
 ) -> pd.DataFrame: # the rows whose columns have these values
@@ -405,7 +418,7 @@ def _like(
         agrees &= ((records[key] == value) | (records[key].isna() & pd.isna(value))).to_numpy(bool)
     return records[agrees]
 
-# %% ../nbs/api/50_sgr.ipynb #6f3f15a8
+# %% ../nbs/api/50_sgr.ipynb #45af5aa3
 def placebo_share(
     records:pd.DataFrame, # on hard items
     settings:dict,        # of the in-context learning to explain
@@ -422,14 +435,14 @@ def placebo_share(
     (placebo, cells), (gap, gap_cells) = ([block.sum() for block in paired_cells(*pair)] for pair in arrays)
     return float(placebo * gap_cells / (gap * cells)) if gap and cells else np.nan
 
-# %% ../nbs/api/50_sgr.ipynb #a621f71d
+# %% ../nbs/api/50_sgr.ipynb #8060aefd
 def _without_labels(
     settings
 ) -> dict: # of hyper-parameters
     "Hyper-parameters but for the kind of labels."
     return {key: value for key, value in json.loads(settings).items() if key != "labels"}
 
-# %% ../nbs/api/50_sgr.ipynb #363c23aa
+# %% ../nbs/api/50_sgr.ipynb #89f68a83
 def sgr_table(
     records,           # frame, or path of a .csv or .parquet file
     n_boot:int=10_000, # resamples of each row
@@ -452,14 +465,14 @@ def sgr_table(
     table.attrs["skipped"] = skipped
     return table
 
-# %% ../nbs/api/50_sgr.ipynb #b82065cb
+# %% ../nbs/api/50_sgr.ipynb #bc016bbd
 def _fields(
     record, *names
 ) -> dict: # name -> value
     "Some attributes by name."
     return {name: getattr(record, name) for name in names}
 
-# %% ../nbs/api/50_sgr.ipynb #11aca44c
+# %% ../nbs/api/50_sgr.ipynb #de549a90
 def format_sgr_table(
     table:pd.DataFrame, # of `sgr_table`
 ) -> pd.DataFrame:      # the same as strings, fit to print
@@ -479,17 +492,14 @@ def format_sgr_table(
         text[title] = [f"{value:.3f}" if value >= .001 else "< 0.001" for value in table[column]]
     return text
 
-# %% ../nbs/api/50_sgr.ipynb #7f289ed4
+# %% ../nbs/api/50_sgr.ipynb #e8297a43
 def _with_interval(
     point, low, high
 ) -> str: # in percent
     "A number and its interval."
     return f"{point:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
 
-# %% ../nbs/api/50_sgr.ipynb #aebfa6f1
-METHODS = {"zeroshot": "Zero-shot", "icl": "ICL", "placebo": "ICL, random labels", # as people say it
-           "probe": "Linear probe", "qlora": "QLoRA"}
-
+# %% ../nbs/api/50_sgr.ipynb #d0e742db
 def describe_method(
     row, # mapping or table row with `method`, and `n_train` where known
 ) -> str: # such as "ICL (n = 10)"

