@@ -6,12 +6,12 @@
 __all__ = ['make_method', 'by_quant', 'study_command', 'words', 'print_tables', 'report_command', 'parser', 'study_arguments',
            'main']
 
-# %% ../nbs/api/64_cli.ipynb #8c712150
+# %% ../nbs/api/64_cli.ipynb #20c48a2b
 import argparse
 import sys
 from . import __version__
 
-# %% ../nbs/api/64_cli.ipynb #d933ef77
+# %% ../nbs/api/64_cli.ipynb #5479d151
 def make_method(
     name:str,   # "icl", "placebo", "probe" or "qlora"
     shots:int,  # examples shown by icl and placebo
@@ -24,7 +24,7 @@ def make_method(
     if name not in known: raise KeyError(f"there is no method {name!r}; give some of {', '.join(known)}")
     return known[name]()
 
-# %% ../nbs/api/64_cli.ipynb #cb1bd3ab
+# %% ../nbs/api/64_cli.ipynb #abc70c8f
 def by_quant(
     names:list[str],  # words for methods
     quant:str,        # "auto", "none", "nf4" or "int8"
@@ -34,7 +34,7 @@ def by_quant(
     groups = {None: [n for n in names if n != "qlora"], "nf4": [n for n in names if n == "qlora"]}
     return {q: group for q, group in groups.items() if group}
 
-# %% ../nbs/api/64_cli.ipynb #4bca7e6b
+# %% ../nbs/api/64_cli.ipynb #af54d67e
 def study_command(
     args,  # parsed arguments
 ) -> None:
@@ -54,14 +54,14 @@ def study_command(
     print_tables(args.out)
     print(f"\nrun folder: {args.out}\nnext:       e2h report {args.out}")
 
-# %% ../nbs/api/64_cli.ipynb #dce8b34e
+# %% ../nbs/api/64_cli.ipynb #39258d34
 def words(
     text:str,   # words with commas between them
 ) -> list[str]: # the words
     "Split a list given on the command line."
     return [w.strip() for w in text.split(",") if w.strip()]
 
-# %% ../nbs/api/64_cli.ipynb #e96516ea
+# %% ../nbs/api/64_cli.ipynb #436b9467
 def print_tables(
     out:str,  # a run folder
 ) -> None:
@@ -78,7 +78,7 @@ def print_tables(
         print("\nSupervision gap recovered, (easy - zero-shot) / (hard - zero-shot) on hard test items\n")
         print(format_sgr_table(table).to_string(index=False))
 
-# %% ../nbs/api/64_cli.ipynb #88326885
+# %% ../nbs/api/64_cli.ipynb #5108c673
 def report_command(
     args,  # parsed arguments
 ) -> None:
@@ -96,7 +96,7 @@ def report_command(
     print_tables(args.run)
     print(f"\nreport: {page}")
 
-# %% ../nbs/api/64_cli.ipynb #44f1a95d
+# %% ../nbs/api/64_cli.ipynb #e9937404
 def parser() -> argparse.ArgumentParser:  # with the subcommands `study` and `report`
     "The command line of e2h."
     top = argparse.ArgumentParser(prog="e2h", description="Easy-to-hard generalisation: train on easy or on hard items, "
@@ -110,7 +110,7 @@ def parser() -> argparse.ArgumentParser:  # with the subcommands `study` and `re
     report.set_defaults(run_command=report_command)
     return top
 
-# %% ../nbs/api/64_cli.ipynb #87799945
+# %% ../nbs/api/64_cli.ipynb #c2deebd5
 def study_arguments(
     p:argparse.ArgumentParser,  # the parser of `e2h study`
 ) -> None:
@@ -134,7 +134,7 @@ def study_arguments(
     p.add_argument("--out", required=True, help="run folder; run the same command again to go on")
     p.set_defaults(run_command=study_command)
 
-# %% ../nbs/api/64_cli.ipynb #a41f1ba2
+# %% ../nbs/api/64_cli.ipynb #76b6da9d
 def main(
     argv:list[str]=None,  # arguments; None takes those of the process
 ) -> int:                 # exit code

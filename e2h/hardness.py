@@ -6,14 +6,14 @@
 __all__ = ['LEVELS', 'TEXT_MEASURES', 'CUTOFFS', 'cut_offs', 'levels', 'answer_texts', 'text_measure', 'hardness_measures',
            'measure', 'item_levels']
 
-# %% ../nbs/api/10_hardness.ipynb #23bab574
+# %% ../nbs/api/10_hardness.ipynb #8bfbebda
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/api/10_hardness.ipynb #0601c3fd
+# %% ../nbs/api/10_hardness.ipynb #0d3e600e
 LEVELS = ["easy", "medium", "hard"]  # in this order, everywhere
 
-# %% ../nbs/api/10_hardness.ipynb #5d194d45
+# %% ../nbs/api/10_hardness.ipynb #e149d822
 def cut_offs(
     values: pd.Series,              # hardness of the items, N numbers, NaN where unknown
     easy_max: float | None = None,  # largest easy value; by default the 30th percentile
@@ -33,7 +33,7 @@ def cut_offs(
                          f"({known.nunique()} distinct values, many ties); give easy_max and hard_min")
     return float(easy_max), float(hard_min)
 
-# %% ../nbs/api/10_hardness.ipynb #d998cb9e
+# %% ../nbs/api/10_hardness.ipynb #aebab0a5
 def levels(
     values,                         # hardness of the items, N numbers, NaN where unknown
     easy_max: float | None = None,  # largest easy value; by default the 30th percentile
@@ -45,7 +45,7 @@ def levels(
     codes = np.select([values.isna(), values <= easy_max, values >= hard_min], [-1, 0, 2], default=1)
     return pd.Series(pd.Categorical.from_codes(codes, LEVELS, ordered=True), index=values.index, name="level")
 
-# %% ../nbs/api/10_hardness.ipynb #eefaa80b
+# %% ../nbs/api/10_hardness.ipynb #f27ba20c
 def answer_texts(
     items: pd.DataFrame,  # items with `choices` and `answer`, N rows
 ) -> pd.Series:           # the right choice of each item, N strings
@@ -53,10 +53,10 @@ def answer_texts(
     texts = [choices[answer] for choices, answer in zip(items["choices"], items["answer"], strict=True)]
     return pd.Series(texts, index=items.index, dtype=object)
 
-# %% ../nbs/api/10_hardness.ipynb #0f9b5dfe
+# %% ../nbs/api/10_hardness.ipynb #52479772
 TEXT_MEASURES = ["question_words", "answer_chars", "answer_words", "reasoning_words"]  # computed from the text
 
-# %% ../nbs/api/10_hardness.ipynb #39666945
+# %% ../nbs/api/10_hardness.ipynb #b256b5c6
 def text_measure(
     items: pd.DataFrame,  # items, N rows
     name: str,            # one of TEXT_MEASURES
@@ -72,7 +72,7 @@ def text_measure(
     counts = [size(text) if isinstance(text, str) else np.nan for text in texts]
     return pd.Series(counts, index=items.index, dtype=float, name=name)
 
-# %% ../nbs/api/10_hardness.ipynb #bc514aa3
+# %% ../nbs/api/10_hardness.ipynb #dfd96c98
 def hardness_measures(
     items: pd.DataFrame,  # items, N rows
 ) -> list[str]:           # names that `measure` takes for them
@@ -82,7 +82,7 @@ def hardness_measures(
     computed = [name for name in TEXT_MEASURES if reasoned or name != "reasoning_words"]
     return columns + [name for name in computed if name not in columns]
 
-# %% ../nbs/api/10_hardness.ipynb #c4b5afd8
+# %% ../nbs/api/10_hardness.ipynb #6363a61b
 def measure(
     items: pd.DataFrame,  # items, N rows
     name: str,            # one of `hardness_measures(items)`
@@ -94,13 +94,13 @@ def measure(
     values = items[name] if name in items else text_measure(items, name)
     return values.astype(float).rename(name)
 
-# %% ../nbs/api/10_hardness.ipynb #795feeb4
+# %% ../nbs/api/10_hardness.ipynb #39a94935
 CUTOFFS = {  # (data set, measure): (easy_max, hard_min)
     ("worldquiz", "fame"): (-5.0, -4.477121),  # -log10 of population: 100,000 or more, 30,000 or fewer
     ("worldquiz", "hops"): (1, 2),             # facts on the way to the answer
 }
 
-# %% ../nbs/api/10_hardness.ipynb #820fa22a
+# %% ../nbs/api/10_hardness.ipynb #b4a004d7
 def item_levels(
     items: pd.DataFrame,  # items, N rows; `items.attrs["dataset"]` names the data set
     name: str,            # a hardness measure

@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['PromptPredictor', 'fitting_prompts', 'ZeroShot', 'ICL', 'draw_shots']
 
-# %% ../nbs/api/30_icl.ipynb #e71a1f0a
+# %% ../nbs/api/30_icl.ipynb #d754fc5c
 from dataclasses import dataclass, field
-import numpy as np, pandas as pd
+import numpy as np
+import pandas as pd
 from .lm import LM
 from .prompts import FORMATS, choice_strings, prompts
 from .scoring import predictions, score_choices, tokenise
 
-# %% ../nbs/api/30_icl.ipynb #67ead19e
+# %% ../nbs/api/30_icl.ipynb #4220ccaf
 @dataclass
 class PromptPredictor:
     "Answers items by prompting, with the same shots in front of each."
@@ -27,7 +28,7 @@ class PromptPredictor:
         scored = score_choices(self.lm, texts, choice_strings(items, self.format), FORMATS[self.format].join)
         return predictions(items, [s.logprobs for s in scored], [s.n_tokens for s in scored], n_dropped)
 
-# %% ../nbs/api/30_icl.ipynb #7a02edca
+# %% ../nbs/api/30_icl.ipynb #3eef1669
 def fitting_prompts(
     lm:LM,                       # the model, for its context length
     items:pd.DataFrame,          # N items
@@ -37,20 +38,20 @@ def fitting_prompts(
     "Prompts that fit the context with their longest choice, dropping shots from the end where they must."
     texts = prompts(items, shots, format, lm.name)
     dropped, choices = [0] * len(items), choice_strings(items, format)
-    for i, text in enumerate(texts):
+    for i in range(len(texts)):
         while dropped[i] < (0 if shots is None else len(shots)) and not _fits(lm, texts[i], choices[i], format):
             dropped[i] += 1
             texts[i] = prompts(items.iloc[[i]], shots.iloc[:len(shots) - dropped[i]], format, lm.name)[0]
     return texts, dropped
 
-# %% ../nbs/api/30_icl.ipynb #f76046f3
+# %% ../nbs/api/30_icl.ipynb #d76d3ff9
 def _fits(lm:LM, prompt:str, choices:list[str], format:str) -> bool:
     "Does a prompt with each of its choices stay within the context?"
     if len(prompt.encode()) + max(len(c.encode()) for c in choices) < lm.context: return True
     rows = tokenise(lm, [prompt], [choices], FORMATS[format].join)[0]
     return max(len(row.tokens) for row in rows) <= lm.context
 
-# %% ../nbs/api/30_icl.ipynb #4ff22863
+# %% ../nbs/api/30_icl.ipynb #6dc9a6bb
 @dataclass(frozen=True)
 class ZeroShot:
     "The question alone."
@@ -63,7 +64,7 @@ class ZeroShot:
         "A predictor; there is nothing to learn."
         return PromptPredictor(lm, None, self.format)
 
-# %% ../nbs/api/30_icl.ipynb #262f3b52
+# %% ../nbs/api/30_icl.ipynb #2eb073ff
 @dataclass(frozen=True)
 class ICL:
     "The first `k` training items as solved examples in the prompt."
@@ -85,7 +86,7 @@ class ICL:
         shown = [c[a] for c, a in zip(shots["choices"], shots["answer"])]
         return PromptPredictor(lm, shots, self.format, {"shown": shown})
 
-# %% ../nbs/api/30_icl.ipynb #a6df34db
+# %% ../nbs/api/30_icl.ipynb #508b93e0
 def draw_shots(
     items:pd.DataFrame,  # training items, in the order drawn
     k:int,               # examples to show

@@ -6,7 +6,7 @@
 __all__ = ['COLOURS', 'INK', 'LEVELS', 'new_figure', 'figure_svg', 'add_labels', 'plot_accuracy', 'hardness_bins',
            'plot_hardness', 'plot_sgr', 'plot_levels']
 
-# %% ../nbs/api/52_plots.ipynb #e942a5d6
+# %% ../nbs/api/52_plots.ipynb #e01fd8ff
 import io
 import json
 import textwrap
@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 from .sgr import BASE, SETTINGS, accuracy_table, describe_method, in_order, read_records, sgr_table
 
-# %% ../nbs/api/52_plots.ipynb #352ead30
+# %% ../nbs/api/52_plots.ipynb #a042e8d8
 COLOURS = {"none": "#7d8590", "easy": "#2f7fc1", "medium": "#1a936f", "hard": "#d4600c", "all": "#9a6fb0"}
 INK = "#24292f" # text and axes; a page may swap it for its own text colour
 LEVELS = ["easy", "medium", "hard", "all"]
 
-# %% ../nbs/api/52_plots.ipynb #2d4f32e0
+# %% ../nbs/api/52_plots.ipynb #055ee6d9
 def new_figure(
     n_panels:int=1,    # panels side by side, with a common y axis
     width:float=6.4,   # inches
@@ -39,7 +39,7 @@ def new_figure(
     plt.close(figure)  # a notebook shows the figure that a cell returns, once
     return figure, list(axes[0])
 
-# %% ../nbs/api/52_plots.ipynb #dd958980
+# %% ../nbs/api/52_plots.ipynb #ca38f8ef
 def figure_svg(
     figure, # matplotlib figure
 ) -> str:   # an <svg> element, without XML header
@@ -51,7 +51,7 @@ def figure_svg(
     text = buffer.getvalue()
     return text[text.index("<svg"):]
 
-# %% ../nbs/api/52_plots.ipynb #dfd228c6
+# %% ../nbs/api/52_plots.ipynb #d6f2ef36
 def add_labels(
     table:pd.DataFrame, # with setting columns
 ) -> pd.DataFrame:      # the same with a column `label`
@@ -64,14 +64,14 @@ def add_labels(
     return table.assign(label=[f"{name}, {_in_words(settings)}" if more else name for name, more, settings
                                in zip(names, different, table["settings"])])
 
-# %% ../nbs/api/52_plots.ipynb #3193135f
+# %% ../nbs/api/52_plots.ipynb #0eedae40
 def _in_words(
     settings
 ) -> str: # such as "k = 10, labels = gold"
     "Hyper-parameters from their JSON string."
     return ", ".join(f"{key} = {value}" for key, value in json.loads(settings).items())
 
-# %% ../nbs/api/52_plots.ipynb #94720d52
+# %% ../nbs/api/52_plots.ipynb #178b0349
 def plot_accuracy(
     records,          # frame or path
     test:str="hard",  # level of the test items: easy, medium, hard or all
@@ -90,7 +90,7 @@ def plot_accuracy(
     _message(figure, _accuracy_message(panels, test))
     return figure
 
-# %% ../nbs/api/52_plots.ipynb #28748a2a
+# %% ../nbs/api/52_plots.ipynb #5587fba7
 def _on_level(
     records, test
 ) -> pd.DataFrame: # records of the test items asked for
@@ -101,7 +101,7 @@ def _on_level(
                                       f"levels are {', '.join(map(str, records['level'].dropna().unique()))}")
     return chosen
 
-# %% ../nbs/api/52_plots.ipynb #72a2520f
+# %% ../nbs/api/52_plots.ipynb #4d491e69
 def _panels(
     table
 ) -> list: # (label, rows) per method with the same settings, in order of appearance
@@ -109,7 +109,7 @@ def _panels(
     if table.empty: raise ValueError("records: no trained method to draw; there is only zero-shot")
     return list(add_labels(table).groupby("label", sort=False))
 
-# %% ../nbs/api/52_plots.ipynb #aac1c2d1
+# %% ../nbs/api/52_plots.ipynb #897bb4e3
 def _zero_shot_rows(
     table, row
 ) -> pd.DataFrame: # one row, or none
@@ -119,7 +119,7 @@ def _zero_shot_rows(
         if key in table: same = same[same[key] == row[key]]
     return same
 
-# %% ../nbs/api/52_plots.ipynb #63772ac1
+# %% ../nbs/api/52_plots.ipynb #1c28af87
 def _draw_bars(
     ax, rows
 ):
@@ -137,7 +137,7 @@ def _draw_bars(
     ax.set_xticklabels(["zero-\nshot" if level == "none" else level for level in rows.index])
     ax.grid(axis="y")
 
-# %% ../nbs/api/52_plots.ipynb #82c78529
+# %% ../nbs/api/52_plots.ipynb #10bfcbf8
 def _accuracy_message(
     panels, test
 ) -> str:
@@ -148,7 +148,7 @@ def _accuracy_message(
     span = f"{min(points):+.1f}" if len(points) == 1 else f"{min(points):+.1f} to {max(points):+.1f}"
     return f"On {test} items, easy-trained minus hard-trained is {span} points"
 
-# %% ../nbs/api/52_plots.ipynb #791d8465
+# %% ../nbs/api/52_plots.ipynb #a7510a80
 def _message(
     figure, text
 ):
@@ -157,7 +157,7 @@ def _message(
     lines = "\n".join(textwrap.wrap(text.replace(" -", " \u2212"), width))
     figure.suptitle(lines, x=.01, ha="left", fontsize=11.5, fontweight="bold", color=INK)
 
-# %% ../nbs/api/52_plots.ipynb #e1667473
+# %% ../nbs/api/52_plots.ipynb #f91e4070
 def hardness_bins(
     records:pd.DataFrame, # of one condition, with `value`
     bins:int=6,           # bins of a measure with nine or more distinct values
@@ -173,7 +173,7 @@ def hardness_bins(
     half = error * stdtrit(np.maximum(table["n_items"] - 1, 1), .975)
     return table.assign(low=table["accuracy"] - half, high=table["accuracy"] + half)[error < .1].reset_index(drop=True)
 
-# %% ../nbs/api/52_plots.ipynb #c48a37f1
+# %% ../nbs/api/52_plots.ipynb #f320614c
 def plot_hardness(
     records,              # frame or path, with `value`
     measure:str="hardness", # name of the measure, for the axis
@@ -196,7 +196,7 @@ def plot_hardness(
     _message(figure, _hardness_message(records, bins))
     return figure
 
-# %% ../nbs/api/52_plots.ipynb #52cdc330
+# %% ../nbs/api/52_plots.ipynb #0199e6b6
 def _draw_lines(
     ax, records, settings, bins
 ):
@@ -218,7 +218,7 @@ def _draw_lines(
                     elinewidth=1.1, capsize=2.5, ls="--" if level == "none" else "-", label=name)
     ax.grid(axis="y")
 
-# %% ../nbs/api/52_plots.ipynb #79e668e3
+# %% ../nbs/api/52_plots.ipynb #fa3d67b4
 def _hardness_message(
     records, bins
 ) -> str:
@@ -233,7 +233,7 @@ def _hardness_message(
     return (f"{name} accuracy {verb} from {first['accuracy']:.0%} on the easiest "
             f"to {last['accuracy']:.0%} on the hardest items")
 
-# %% ../nbs/api/52_plots.ipynb #2f059bce
+# %% ../nbs/api/52_plots.ipynb #093dbba6
 def plot_sgr(
     records,           # frame or path of records, or a table of `sgr_table`
     n_boot:int=10_000, # resamples of each row
@@ -257,7 +257,7 @@ def plot_sgr(
     _message(figure, _sgr_message(table))
     return figure
 
-# %% ../nbs/api/52_plots.ipynb #59aa9f52
+# %% ../nbs/api/52_plots.ipynb #afee0725
 def _sgr_limits(
     table
 ) -> tuple: # in percent
@@ -266,7 +266,7 @@ def _sgr_limits(
     ends = ends[np.isfinite(ends)]
     return 100 * max(min([*ends, 0]), -1) - 12, 100 * min(max([*ends, 1]), 2.5) + 12
 
-# %% ../nbs/api/52_plots.ipynb #8dd3a5dc
+# %% ../nbs/api/52_plots.ipynb #6f1c1de0
 def _draw_sgr_row(
     ax, place, row, left, right
 ):
@@ -286,7 +286,7 @@ def _draw_sgr_row(
     ax.annotate(words, (np.clip(100 * row.sgr, left, right), place), (0, 7), textcoords="offset points",
                 ha="center", va="bottom", fontsize=9, color=INK)
 
-# %% ../nbs/api/52_plots.ipynb #989a8c60
+# %% ../nbs/api/52_plots.ipynb #99d674cd
 def _sgr_message(
     table
 ) -> str:
@@ -299,14 +299,14 @@ def _sgr_message(
     rest = [f"{count} {regime}" for regime, count in counts.items() if count]
     return text + (f"; {', '.join(rest)})" if rest else "")
 
-# %% ../nbs/api/52_plots.ipynb #ee81f3c1
+# %% ../nbs/api/52_plots.ipynb #01281809
 def _count(
     table, regime
 ) -> int:
     "Rows in a regime."
     return int((table["regime"] == regime).sum())
 
-# %% ../nbs/api/52_plots.ipynb #71f0d5be
+# %% ../nbs/api/52_plots.ipynb #fd1fa1bf
 def plot_levels(
     items:pd.DataFrame,     # with `value` and `level`
     measure:str="hardness", # name of the measure, for the axis

@@ -6,7 +6,7 @@
 __all__ = ['probe_layers', 'features', 'choice_loss', 'fit_weights', 'choose_l2', 'stack', 'LinearProbe', 'fit_probe',
            'choice_tokens', 'ProbePredictor']
 
-# %% ../nbs/api/32_probe.ipynb #feec4741
+# %% ../nbs/api/32_probe.ipynb #344a9423
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from .lm import LM
 from .prompts import FORMATS, choice_strings, prompts
 from .scoring import choice_states, predictions, tokenise
 
-# %% ../nbs/api/32_probe.ipynb #6b687e23
+# %% ../nbs/api/32_probe.ipynb #5a9ae92f
 def probe_layers(
     lm:LM,               # the model
     layers:str|tuple,    # "paper", or indices of hidden states (0 is the embedding)
@@ -24,7 +24,7 @@ def probe_layers(
     n_states = lm.model.config.get_text_config().num_hidden_layers + 1
     return (n_states + 1) // 2, n_states - 1
 
-# %% ../nbs/api/32_probe.ipynb #2834d16d
+# %% ../nbs/api/32_probe.ipynb #21269681
 def features(
     lm:LM,               # the model
     items:pd.DataFrame,  # N items
@@ -36,7 +36,7 @@ def features(
     states = choice_states(lm, texts, choice_strings(items, format), layers, FORMATS[format].join)
     return [s.reshape(len(s), -1).astype(float) for s in states]
 
-# %% ../nbs/api/32_probe.ipynb #644fc85c
+# %% ../nbs/api/32_probe.ipynb #30965a38
 def choice_loss(
     scores:np.ndarray,  # [R] scores of all choices, items one behind the other
     first:np.ndarray,   # [N] row where each item begins
@@ -51,7 +51,7 @@ def choice_loss(
     grad[gold] -= 1
     return -np.log(np.maximum(prob[gold], 1e-300)).mean(), grad / len(first)
 
-# %% ../nbs/api/32_probe.ipynb #c62ba630
+# %% ../nbs/api/32_probe.ipynb #6a3cfaef
 def fit_weights(
     x:np.ndarray,      # [R, D] standardised features of all choices
     first:np.ndarray,  # [N] row where each item begins
@@ -69,7 +69,7 @@ def fit_weights(
                      options=dict(maxiter=2000, maxcor=30, ftol=0, gtol=1e-7))
     return basis @ found.x, dict(loss=float(found.fun), gradient=float(np.abs(found.jac).max()))
 
-# %% ../nbs/api/32_probe.ipynb #de6ad588
+# %% ../nbs/api/32_probe.ipynb #74dbf452
 def choose_l2(
     x:np.ndarray,           # [R, D] standardised features
     sizes:np.ndarray,       # [N] number of choices of each item
@@ -90,7 +90,7 @@ def choose_l2(
             loss[g] += len(test[1]) * choice_loss(test[0] @ w, *test[1:])[0]
     return grid[int(loss.argmin())]
 
-# %% ../nbs/api/32_probe.ipynb #626e7d5b
+# %% ../nbs/api/32_probe.ipynb #3a06215b
 def stack(
     x:np.ndarray,      # [R, D] features of all choices
     sizes:np.ndarray,  # [N] number of choices of each item
@@ -101,7 +101,7 @@ def stack(
     first = np.cumsum(sizes[keep]) - sizes[keep]
     return x[np.repeat(keep, sizes)], first, first + gold[keep]
 
-# %% ../nbs/api/32_probe.ipynb #e4f443b3
+# %% ../nbs/api/32_probe.ipynb #3e24458b
 @dataclass(frozen=True)
 class LinearProbe:
     "A linear scorer of choices on frozen hidden states."
@@ -116,17 +116,17 @@ class LinearProbe:
         "Compute the hidden states of all items of a study once, before any cell needs some of them."
         features(lm, items, probe_layers(lm, self.layers), self.format)
 
-    def fit(self, lm:LM, items:pd.DataFrame, seed:int=0) -> "ProbePredictor":
+    def fit(self, lm:LM, items:pd.DataFrame, seed:int=0) -> object:
         "A trained probe; `seed` draws the folds that choose the penalty."
         return fit_probe(self, lm, items, seed)
 
-# %% ../nbs/api/32_probe.ipynb #9bc163df
+# %% ../nbs/api/32_probe.ipynb #89a2d4dc
 def fit_probe(
     method:LinearProbe,  # hyper-parameters
     lm:LM,               # the model
     items:pd.DataFrame,  # training items
     seed:int,            # for the folds
-) -> "ProbePredictor":   # ready to predict
+) -> object:             # a `ProbePredictor`
     "Standardise, choose the penalty, fit."
     x_N = features(lm, items, probe_layers(lm, method.layers), method.format)
     sizes, gold, x = np.array([len(f) for f in x_N]), items["answer"].to_numpy(), np.concatenate(x_N)
@@ -137,7 +137,7 @@ def fit_probe(
     w, info = fit_weights(*stack(z, sizes, gold, np.ones(len(items), bool)), l2)
     return ProbePredictor(lm, method, w / scale, dict(l2=l2, **info))
 
-# %% ../nbs/api/32_probe.ipynb #5480c1d8
+# %% ../nbs/api/32_probe.ipynb #c86be424
 def choice_tokens(
     lm:LM,               # whose tokenizer
     items:pd.DataFrame,  # N items
@@ -148,7 +148,7 @@ def choice_tokens(
                     FORMATS[format].join)
     return [[len(row.tokens) - row.start for row in item] for item in rows]
 
-# %% ../nbs/api/32_probe.ipynb #bb34eead
+# %% ../nbs/api/32_probe.ipynb #5b45992d
 @dataclass
 class ProbePredictor:
     "Answers items with the probe's scores, given as log-probabilities over the choices."

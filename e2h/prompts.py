@@ -6,12 +6,12 @@
 __all__ = ['FORMATS', 'Format', 'get_format', 'is_yes_no', 'question_text', 'answer_line', 'shots_text', 'prompts',
            'choice_strings', 'blind']
 
-# %% ../nbs/api/20_prompts.ipynb #66875e5c
+# %% ../nbs/api/20_prompts.ipynb #8441530a
 from dataclasses import dataclass
 
 import pandas as pd
 
-# %% ../nbs/api/20_prompts.ipynb #ad86a55e
+# %% ../nbs/api/20_prompts.ipynb #bc1c032e
 @dataclass(frozen=True)
 class Format:
     "How items are written as prompts."
@@ -24,14 +24,14 @@ class Format:
         "How prompt and choice become tokens: `whole` or `apart`."
         return "apart" if self.original else "whole"
 
-# %% ../nbs/api/20_prompts.ipynb #8fd71595
+# %% ../nbs/api/20_prompts.ipynb #a51f4f13
 FORMATS = {
     "cloze": Format("cloze", show_choices=False, original=False),
     "paper": Format("paper", show_choices=True, original=False),
     "paper-original": Format("paper-original", show_choices=True, original=True),
 }
 
-# %% ../nbs/api/20_prompts.ipynb #376631e3
+# %% ../nbs/api/20_prompts.ipynb #8ddc903a
 def get_format(
     name: str,  # "cloze", "paper" or "paper-original"
 ) -> Format:    # the format of that name
@@ -40,7 +40,7 @@ def get_format(
         raise KeyError(f"there is no format {name!r}; give one of {list(FORMATS)}")
     return FORMATS[name]
 
-# %% ../nbs/api/20_prompts.ipynb #7a1388ac
+# %% ../nbs/api/20_prompts.ipynb #e73a1728
 def is_yes_no(
     choices: list,   # the choices of one item
     format: Format,  # the format it is written in
@@ -48,7 +48,7 @@ def is_yes_no(
     "Whether an item is written with `Q:` and `A:`, without a list of choices."
     return format.show_choices and list(choices) == ["yes", "no"]
 
-# %% ../nbs/api/20_prompts.ipynb #b90a68b5
+# %% ../nbs/api/20_prompts.ipynb #89b356d1
 def question_text(
     question: str,   # the question; "" asks blindly
     choices: list,   # its choices
@@ -61,7 +61,7 @@ def question_text(
         text += " " + "".join(f"\n{chr(ord('A') + number)}) {choice}" for number, choice in enumerate(choices))
     return text
 
-# %% ../nbs/api/20_prompts.ipynb #15129899
+# %% ../nbs/api/20_prompts.ipynb #fd5c044f
 def answer_line(
     choices: list,   # the choices of one item
     format: Format,  # the format it is written in
@@ -69,7 +69,7 @@ def answer_line(
     "Write the opening of the answer line."
     return "\nA:" if is_yes_no(choices, format) else "\nAnswer:"
 
-# %% ../nbs/api/20_prompts.ipynb #9ffcfaea
+# %% ../nbs/api/20_prompts.ipynb #4685415b
 def shots_text(
     shots: pd.DataFrame,  # solved examples in the order of showing, or None
     format: Format,       # the format to write them in
@@ -83,7 +83,7 @@ def shots_text(
         for question, choices, answer in zip(shots["question"], shots["choices"], shots["answer"], strict=True)
     )
 
-# %% ../nbs/api/20_prompts.ipynb #c68e7541
+# %% ../nbs/api/20_prompts.ipynb #b3e56bc2
 def prompts(
     items: pd.DataFrame,                # the questions to ask, N rows
     shots: pd.DataFrame | None = None,  # solved examples in the order of showing; None asks zero-shot
@@ -99,7 +99,7 @@ def prompts(
         for question, choices in zip(items["question"], items["choices"], strict=True)
     ]
 
-# %% ../nbs/api/20_prompts.ipynb #8c77ac63
+# %% ../nbs/api/20_prompts.ipynb #4a1db848
 def choice_strings(
     items: pd.DataFrame,    # the questions, N rows
     format: str = "cloze",  # "cloze", "paper" or "paper-original"
@@ -108,7 +108,7 @@ def choice_strings(
     space = "" if get_format(format).original else " "
     return [[space + choice for choice in choices] for choices in items["choices"]]
 
-# %% ../nbs/api/20_prompts.ipynb #d7a0277c
+# %% ../nbs/api/20_prompts.ipynb #58ed204b
 def blind(
     items: pd.DataFrame,  # the questions, N rows
 ) -> pd.DataFrame:        # a copy whose questions are empty

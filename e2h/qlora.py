@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['adapter', 'QLoRA', 'batch_loss', 'fit_adapter', 'epoch_order', 'AdapterPredictor']
 
-# %% ../nbs/api/34_qlora.ipynb #2862208b
+# %% ../nbs/api/34_qlora.ipynb #e32fdff1
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from .lm import LM, require
 from .prompts import FORMATS, choice_strings, prompts
 from .scoring import grow, pack, predictions, score_choices, tokenise, tree_logprobs
 
-# %% ../nbs/api/34_qlora.ipynb #eb0c6b25
+# %% ../nbs/api/34_qlora.ipynb #9c1859e2
 @contextmanager
 def adapter(
     lm:LM,             # the base, quantised or not
-    method:"QLoRA",    # hyper-parameters
+    method,            # a `QLoRA`: hyper-parameters
     seed:int=0,        # for the first weights
     weights:dict=None, # trained adapter weights to put in
 ):                     # yields the peft model; on leaving, the base is as it was
@@ -40,7 +40,7 @@ def adapter(
         lm.model.__dict__.pop("peft_config", None)
         lm.model.eval()
 
-# %% ../nbs/api/34_qlora.ipynb #73c84a6b
+# %% ../nbs/api/34_qlora.ipynb #ffe51aa8
 @dataclass(frozen=True)
 class QLoRA:
     "LoRA on the model that is given, trained with a softmax over each item's choices (paper, section 3)."
@@ -56,11 +56,11 @@ class QLoRA:
     @property
     def name(self) -> str: return "qlora"
 
-    def fit(self, lm:LM, items:pd.DataFrame, seed:int=0) -> "AdapterPredictor":
+    def fit(self, lm:LM, items:pd.DataFrame, seed:int=0) -> object:
         "Trained adapters; `seed` draws first weights, order and dropout."
         return fit_adapter(self, lm, items, seed)
 
-# %% ../nbs/api/34_qlora.ipynb #762db99a
+# %% ../nbs/api/34_qlora.ipynb #7a9c5a5b
 def batch_loss(
     lm:LM,             # with adapters in
     items:list,        # B lists of rows, one a choice
@@ -68,7 +68,7 @@ def batch_loss(
     budget:int=1024,   # tokens in one pass
 ) -> float:            # mean loss of the batch; gradients are added to the adapters
     "Multiple-choice cross-entropy of a batch, with its backward pass."
-    torch, total = require("torch"), 0.
+    total = 0.
     sizes = [len(grow([row.tokens for row in item]).token) for item in items]
     for group in pack(sizes, budget):
         logp, _ = tree_logprobs(lm, [row for i in group for row in items[i]])
@@ -79,13 +79,13 @@ def batch_loss(
     if not np.isfinite(total): raise ValueError(f"QLoRA: the loss is {total}; lower lr or use dtype='float32'")
     return total
 
-# %% ../nbs/api/34_qlora.ipynb #ac13ba90
+# %% ../nbs/api/34_qlora.ipynb #e4d63cbd
 def fit_adapter(
     method:QLoRA,        # hyper-parameters
     lm:LM,               # the base
     items:pd.DataFrame,  # training items
     seed:int,            # for first weights, order and dropout
-) -> "AdapterPredictor": # adapters and losses
+) -> object:             # an `AdapterPredictor`: adapters and losses
     "Train adapters on the items; the base is left as it was."
     torch, peft = require("torch"), require("peft")
     texts = prompts(items, format=method.format, model_name=lm.name)
@@ -105,7 +105,7 @@ def fit_adapter(
         weights = {k: v.detach().clone() for k, v in peft.get_peft_model_state_dict(model).items()}
     return AdapterPredictor(lm, method, weights, {"loss": losses})
 
-# %% ../nbs/api/34_qlora.ipynb #197774a6
+# %% ../nbs/api/34_qlora.ipynb #ab4bd090
 def epoch_order(
     n:int,       # items
     epochs:int,  # passes
@@ -117,7 +117,7 @@ def epoch_order(
     cuts = np.arange(batch, n, batch)
     return [b for _ in range(epochs) for b in np.split(rng.permutation(n), cuts)]
 
-# %% ../nbs/api/34_qlora.ipynb #84ea562e
+# %% ../nbs/api/34_qlora.ipynb #87b08495
 @dataclass
 class AdapterPredictor:
     "Answers items with trained adapters on the base."

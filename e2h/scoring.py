@@ -7,21 +7,21 @@ __all__ = ['Row', 'tokenise', 'partial_encode', 'score_row', 'Tree', 'grow', 'an
            'tree_logprobs', 'packable', 'Scored', 'score_choices', 'choice_logprobs', 'choice_states', 'predictions',
            'choice_probs']
 
-# %% ../nbs/api/24_scoring.ipynb #ea0665fb
+# %% ../nbs/api/24_scoring.ipynb #5b69d0c8
 import hashlib, json, os, tempfile
 from dataclasses import dataclass
-from pathlib import Path
-import numpy as np, pandas as pd
+import numpy as np
+import pandas as pd
 from .lm import LM, cache_dir, require
 
-# %% ../nbs/api/24_scoring.ipynb #49802d08
+# %% ../nbs/api/24_scoring.ipynb #8be91cf7
 @dataclass(frozen=True)
 class Row:
     "One prompt with one choice behind it."
     tokens: list  # token ids of the whole row
     start: int    # position of the first scored token; at least 1
 
-# %% ../nbs/api/24_scoring.ipynb #9b36264f
+# %% ../nbs/api/24_scoring.ipynb #e477c08b
 def tokenise(
     lm:LM,                    # whose tokenizer
     prompts:list[str],        # N full prompt strings
@@ -42,7 +42,7 @@ def tokenise(
         out[i].append(Row(tokens, start))
     return out
 
-# %% ../nbs/api/24_scoring.ipynb #defd9261
+# %% ../nbs/api/24_scoring.ipynb #d480fdb9
 def partial_encode(
     lm:LM,  # whose tokenizer
 ):          # a function (texts, add BOS as the tokenizer does) -> lists of token ids
@@ -52,7 +52,7 @@ def partial_encode(
         return lm.tokenizer(list(texts), add_special_tokens=special, split_special_tokens=True)["input_ids"]
     return encode
 
-# %% ../nbs/api/24_scoring.ipynb #0900fd78
+# %% ../nbs/api/24_scoring.ipynb #c6adbd0c
 def score_row(
     lm:LM,                # the model
     row:Row,              # tokens and where scoring starts
@@ -65,9 +65,9 @@ def score_row(
         out = lm.model(input_ids=ids, use_cache=False, output_hidden_states=bool(layers))
     logp = out.logits[0, row.start - 1:-1].float().log_softmax(-1)
     total = logp.gather(1, ids[0, row.start:, None].to(logp.device)).sum().item()
-    return total, np.array([out.hidden_states[l][0, -1].float().cpu().numpy() for l in layers])
+    return total, np.array([out.hidden_states[layer][0, -1].float().cpu().numpy() for layer in layers])
 
-# %% ../nbs/api/24_scoring.ipynb #9db2a46c
+# %% ../nbs/api/24_scoring.ipynb #9c0fa963
 @dataclass
 class Tree:
     "Token rows merged where they begin alike; a parent comes before its children."
@@ -76,7 +76,7 @@ class Tree:
     depth: list   # T distances from the root
     path: list    # for each row the node of each of its tokens
 
-# %% ../nbs/api/24_scoring.ipynb #3e3c2f09
+# %% ../nbs/api/24_scoring.ipynb #e748bec8
 def grow(
     rows:list[list[int]],  # token ids of rows
 ) -> Tree:                 # with T <= total number of tokens
@@ -94,7 +94,7 @@ def grow(
         tree.path.append(path)
     return tree
 
-# %% ../nbs/api/24_scoring.ipynb #c4efa245
+# %% ../nbs/api/24_scoring.ipynb #80b853e2
 def ancestors(
     parent:list[int],  # T positions, -1 for a root
 ) -> np.ndarray:       # [T, T] bool: may row's node see column's node?
@@ -105,7 +105,7 @@ def ancestors(
         see[node, node] = True
     return see
 
-# %% ../nbs/api/24_scoring.ipynb #8b8e1fa5
+# %% ../nbs/api/24_scoring.ipynb #c2f5d308
 def common_prefix(
     rows:list[Row],  # all rows of a call
 ) -> int:            # how many leading tokens they share, at most start - 1 of each
@@ -114,7 +114,7 @@ def common_prefix(
     shared = next((i for i, (a, b) in enumerate(zip(first, last)) if a != b), min(len(first), len(last)))
     return min(shared, min(r.start for r in rows) - 1)
 
-# %% ../nbs/api/24_scoring.ipynb #e07acff8
+# %% ../nbs/api/24_scoring.ipynb #14556d76
 def pack(
     sizes:list[int],  # tokens that each item needs
     budget:int,       # most tokens in one pass
@@ -122,12 +122,14 @@ def pack(
     "Fill passes up to the budget; an item larger than the budget travels alone."
     groups, room = [], 0
     for item, size in enumerate(sizes):
-        if size > room: groups.append([]); room = budget
+        if size > room:
+            groups.append([])
+            room = budget
         groups[-1].append(item)
         room -= size
     return groups
 
-# %% ../nbs/api/24_scoring.ipynb #e1b8ae1d
+# %% ../nbs/api/24_scoring.ipynb #3a4917ed
 def tree_logprobs(
     lm:LM,                # the model
     rows:list[Row],       # R rows; without the tokens of the shared prefix if there is a cache
@@ -146,9 +148,10 @@ def tree_logprobs(
     logp = out.logits[0].float().log_softmax(-1)
     total = torch.zeros(len(rows), device=logp.device).index_add(0, row, logp[spot, token])
     ends = [path[-1] for path in tree.path]
-    return total, torch.stack([out.hidden_states[l][0, ends] for l in layers], 1).float() if layers else None
+    if not layers: return total, None
+    return total, torch.stack([out.hidden_states[layer][0, ends] for layer in layers], 1).float()
 
-# %% ../nbs/api/24_scoring.ipynb #af76e0df
+# %% ../nbs/api/24_scoring.ipynb #ebd5a80d
 def _inputs(lm:LM, tree:Tree, cache) -> dict:
     "Ids, positions and mask [1, 1, T, prefix + T] of a tree behind a cached prefix."
     torch = require("torch")
@@ -159,7 +162,7 @@ def _inputs(lm:LM, tree:Tree, cache) -> dict:
     return dict(input_ids=ids, position_ids=place, attention_mask=mask[None, None].to(lm.device),
                 past_key_values=cache, use_cache=cache is not None)
 
-# %% ../nbs/api/24_scoring.ipynb #419d5eac
+# %% ../nbs/api/24_scoring.ipynb #8903b243
 def packable(
     lm:LM,        # the model
     longest:int,  # tokens of the longest row
@@ -171,7 +174,7 @@ def packable(
     window = getattr(config, "sliding_window", None)
     return not (window and getattr(config, "use_sliding_window", True) and longest > window)
 
-# %% ../nbs/api/24_scoring.ipynb #0c6ff42a
+# %% ../nbs/api/24_scoring.ipynb #87351218
 @dataclass(frozen=True)
 class Scored:
     "What scoring gives for one item with C choices."
@@ -179,7 +182,7 @@ class Scored:
     n_tokens: list             # [C] scored tokens
     states: np.ndarray | None  # [C, layers, H] hidden states of the last tokens
 
-# %% ../nbs/api/24_scoring.ipynb #e85b5955
+# %% ../nbs/api/24_scoring.ipynb #bc874259
 def score_choices(
     lm:LM,                    # the model
     prompts:list[str],        # N full prompt strings
@@ -203,7 +206,7 @@ def score_choices(
     else: found = _score_packed(lm, items, layers, budget)
     return [_checked(i, item, *f, layers) for i, (item, f) in enumerate(zip(items, found))]
 
-# %% ../nbs/api/24_scoring.ipynb #c5dfb8ff
+# %% ../nbs/api/24_scoring.ipynb #d85d03ec
 def _score_packed(lm:LM, items:list[list[Row]], layers:tuple, budget:int) -> list:
     "Prefix once, then packs of trees: [(log-probabilities, states)] per item."
     torch = require("torch")
@@ -220,7 +223,7 @@ def _score_packed(lm:LM, items:list[list[Row]], layers:tuple, budget:int) -> lis
             out += zip(np.split(total.double().cpu().numpy(), sections), states)
     return out
 
-# %% ../nbs/api/24_scoring.ipynb #c943e82b
+# %% ../nbs/api/24_scoring.ipynb #38cb62ed
 def _prefix_cache(lm:LM, tokens:list[int]):
     "Keys and values of the shared prefix, as a transformers cache; None where nothing is shared."
     torch, cache = require("torch"), require("transformers").DynamicCache()
@@ -229,7 +232,7 @@ def _prefix_cache(lm:LM, tokens:list[int]):
     lm.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
     return cache
 
-# %% ../nbs/api/24_scoring.ipynb #a8f7e06f
+# %% ../nbs/api/24_scoring.ipynb #fc3beefd
 def _checked(i:int, item:list[Row], logprobs, states, layers:tuple) -> Scored:
     "A `Scored`, after a look for numbers that are none."
     if not np.isfinite(logprobs).all():
@@ -237,7 +240,7 @@ def _checked(i:int, item:list[Row], logprobs, states, layers:tuple) -> Scored:
                          "load it with dtype='float32'")
     return Scored(logprobs, [len(r.tokens) - r.start for r in item], states if layers else None)
 
-# %% ../nbs/api/24_scoring.ipynb #0471400b
+# %% ../nbs/api/24_scoring.ipynb #ba5556c7
 def choice_logprobs(
     lm:LM,                    # the model
     prompts:list[str],        # N full prompt strings
@@ -247,7 +250,7 @@ def choice_logprobs(
     "Summed log-probability of each choice behind its prompt (paper, section 3)."
     return [s.logprobs for s in score_choices(lm, prompts, choices, join)]
 
-# %% ../nbs/api/24_scoring.ipynb #4d3c34f2
+# %% ../nbs/api/24_scoring.ipynb #ad706e6c
 def choice_states(
     lm:LM,                    # the model
     prompts:list[str],        # N full prompt strings
@@ -261,7 +264,7 @@ def choice_states(
         lm.memo.update(zip(keys, _states_on_disk(lm, prompts, choices, tuple(layers), join)))
     return [lm.memo[k] for k in keys]
 
-# %% ../nbs/api/24_scoring.ipynb #5987786b
+# %% ../nbs/api/24_scoring.ipynb #679af954
 def _states_on_disk(lm:LM, prompts, choices, layers:tuple, join:str) -> list[np.ndarray]:
     "Read a call's states from the cache folder, or compute and store them in one move."
     what = json.dumps([lm.fingerprint, lm.dtype, str(lm.device), prompts, choices, layers, join])
@@ -277,7 +280,7 @@ def _states_on_disk(lm:LM, prompts, choices, layers:tuple, join:str) -> list[np.
     os.replace(tmp.name, file)
     return states
 
-# %% ../nbs/api/24_scoring.ipynb #f0e6b8c1
+# %% ../nbs/api/24_scoring.ipynb #ae804392
 def predictions(
     items:pd.DataFrame,      # the N items that were answered
     logprobs:list,           # N arrays of scores, one number a choice
@@ -293,7 +296,7 @@ def predictions(
         n_tokens=[list(n) for n in n_tokens], n_chars=[[len(c) for c in cs] for cs in items["choices"]],
         logp_gold=[float(s[a]) for s, a in zip(logprobs, gold)], n_dropped=n_dropped))
 
-# %% ../nbs/api/24_scoring.ipynb #ece2393e
+# %% ../nbs/api/24_scoring.ipynb #5d0f7b56
 def choice_probs(
     predictions:pd.DataFrame,  # with `logprobs`, `n_tokens`, `n_chars`
     score:str="sum",           # "sum" (the paper), "token_mean" or "char_mean"

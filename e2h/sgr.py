@@ -9,14 +9,14 @@ __all__ = ['ACCURACIES', 'SETTINGS', 'BASE', 'METHODS', 'simulate_records', 'to_
            'accuracy_table', 'item_clusters', 'comparisons', 'placebo_share', 'sgr_table', 'format_sgr_table',
            'describe_method']
 
-# %% ../nbs/api/50_sgr.ipynb #d055e5d8
+# %% ../nbs/api/50_sgr.ipynb #7d3872c1
 import json
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/api/50_sgr.ipynb #ece68b7a
+# %% ../nbs/api/50_sgr.ipynb #a31bd287
 ACCURACIES = {"icl": (.57, .60), "placebo": (.48, .48), "probe": (.51, .60)} # method -> trained on easy, on hard
 
 def simulate_records(
@@ -44,7 +44,7 @@ def simulate_records(
                                              method, train_on, number, rng))
     return pd.concat(cells, ignore_index=True)
 
-# %% ../nbs/api/50_sgr.ipynb #7fea96d0
+# %% ../nbs/api/50_sgr.ipynb #dd378758
 _LABELS = {"icl": '{"k": 10, "labels": "gold"}', "placebo": '{"k": 10, "labels": "random"}'} # settings of the shots
 _N_TRAIN = {"zeroshot": 0, "icl": 10, "placebo": 10}
 
@@ -58,7 +58,7 @@ def _simulated_cell(
         settings=_LABELS.get(method, "{}"), train_on=train_on, n_train=_N_TRAIN.get(method, 160),
         seed=seed, noise=0., run_id=f"{method}-{train_on}-{seed}")
 
-# %% ../nbs/api/50_sgr.ipynb #82002a82
+# %% ../nbs/api/50_sgr.ipynb #c86f7ef3
 def to_matrix(
     records:pd.DataFrame, # `item_id`, `seed` and `correct` of one condition, one row per answer
 ) -> pd.DataFrame:        # items x seeds: 1 right, 0 wrong, NaN where that seed did not test the item
@@ -70,7 +70,7 @@ def to_matrix(
                          "keep the rows of one condition, one answer per item and seed")
     return records.pivot(index="item_id", columns="seed", values="correct").astype(float)
 
-# %% ../nbs/api/50_sgr.ipynb #8b869e57
+# %% ../nbs/api/50_sgr.ipynb #5c53a922
 def resample_rows(
     sums_IK:np.ndarray,       # whole numbers: one row per item (or cluster), K columns to add up
     n_boot:int,               # resamples
@@ -87,7 +87,7 @@ def resample_rows(
         sums_BK[start:start + size] = counts @ sums_IK
     return sums_BK
 
-# %% ../nbs/api/50_sgr.ipynb #ea986a7b
+# %% ../nbs/api/50_sgr.ipynb #1167fc29
 def resample_columns(
     n_columns:int,           # seeds of a condition
     n_boot:int,              # resamples
@@ -96,7 +96,7 @@ def resample_columns(
     "Counts of `n_columns` columns drawn with replacement."
     return rng.multinomial(n_columns, np.full(n_columns, 1 / n_columns), size=n_boot)
 
-# %% ../nbs/api/50_sgr.ipynb #d671b2b3
+# %% ../nbs/api/50_sgr.ipynb #2312bac9
 def cluster_sums(
     values_IK:np.ndarray,     # one row per item
     clusters:np.ndarray|None=None, # cluster of each item; by default each item is its own
@@ -108,7 +108,7 @@ def cluster_sums(
     np.add.at(sums_CK, codes, values_IK)
     return sums_CK
 
-# %% ../nbs/api/50_sgr.ipynb #9e92e6f5
+# %% ../nbs/api/50_sgr.ipynb #ac69f0e5
 def paired_cells(
     condition_IS:np.ndarray, # items x seeds, NaN where missing
     floor_IT:np.ndarray,     # the same items x seeds of the condition to subtract
@@ -119,7 +119,7 @@ def paired_cells(
     flat = len(condition_IS), -1
     return np.where(both, difference_IST, 0.).reshape(flat), both.astype(float).reshape(flat)
 
-# %% ../nbs/api/50_sgr.ipynb #bf091921
+# %% ../nbs/api/50_sgr.ipynb #9ae64409
 def resampled_differences(
     floor_IT:np.ndarray,      # items x seeds of the condition to subtract
     conditions:list,          # items x seeds of each condition, the same items
@@ -140,7 +140,7 @@ def resampled_differences(
         results.append(((next(parts) * weights).sum(axis=1), (next(parts) * weights).sum(axis=1)))
     return results
 
-# %% ../nbs/api/50_sgr.ipynb #7b127a4a
+# %% ../nbs/api/50_sgr.ipynb #07fa62d1
 @dataclass(frozen=True)
 class Estimate:
     "A number with its 95 % interval."
@@ -151,7 +151,7 @@ class Estimate:
     n_seeds:int        # training draws
     p:float = np.nan   # two-sided p-value that it is 0, where that was asked
 
-# %% ../nbs/api/50_sgr.ipynb #f064083f
+# %% ../nbs/api/50_sgr.ipynb #aa7dfedd
 def as_frame(
     matrix,   # frame or Series indexed by item_id, or array; items x seeds, NaN where missing
     name:str, # for the error messages
@@ -167,7 +167,7 @@ def as_frame(
                          f"{frame.iat[row, column]:g}; give 1 for right, 0 for wrong and NaN where it was not tested")
     return frame
 
-# %% ../nbs/api/50_sgr.ipynb #eb9dd4b6
+# %% ../nbs/api/50_sgr.ipynb #85e233c9
 def align(
     clusters=None, # cluster of each item: Series indexed by item_id, or array in the order of the rows
     **conditions,  # name=matrix; frames indexed by item_id, or arrays of equal length
@@ -189,7 +189,7 @@ def align(
     return ([frame.reindex(ids).to_numpy() for frame in frames.values()], ids,
             None if clusters is None else np.asarray(clusters))
 
-# %% ../nbs/api/50_sgr.ipynb #9cc3fc1d
+# %% ../nbs/api/50_sgr.ipynb #56ec3d1f
 def accuracy(
     matrix,            # items x seeds of one condition, NaN where missing
     clusters=None,     # cluster of each item: Series indexed by item_id, or aligned array
@@ -199,7 +199,7 @@ def accuracy(
     "Accuracy of one condition with its two-way bootstrap interval."
     return _estimate(matrix, None, clusters, n_boot, seed)
 
-# %% ../nbs/api/50_sgr.ipynb #5d34685c
+# %% ../nbs/api/50_sgr.ipynb #85db36aa
 def difference(
     condition,         # items x seeds
     floor,             # items x seeds of the condition to subtract, joined on item_id
@@ -210,7 +210,7 @@ def difference(
     "How much better `condition` is than `floor`, item by item."
     return _estimate(condition, floor, clusters, n_boot, seed)
 
-# %% ../nbs/api/50_sgr.ipynb #5e936e4e
+# %% ../nbs/api/50_sgr.ipynb #d639014c
 def two_sided_p(
     replicates:np.ndarray, # bootstrap values of a difference
 ) -> float:                # between 1 / (n + 1) and 1
@@ -219,7 +219,7 @@ def two_sided_p(
     extreme = np.abs(replicates - mean) >= abs(mean)
     return float((1 + extreme.sum()) / (1 + len(replicates)))
 
-# %% ../nbs/api/50_sgr.ipynb #05608a25
+# %% ../nbs/api/50_sgr.ipynb #fbff7534
 def _estimate(
     condition, floor, clusters, n_boot, seed
 ) -> Estimate: # of the difference, or of the accuracy where `floor` is None
@@ -238,7 +238,7 @@ def _estimate(
     return Estimate(total / cells, low, high, int(keep.sum()), condition_IS.shape[1],
                     np.nan if floor is None else two_sided_p(values))
 
-# %% ../nbs/api/50_sgr.ipynb #b63c83d6
+# %% ../nbs/api/50_sgr.ipynb #9bc460b8
 @dataclass(frozen=True)
 class SGR:
     "Supervision gap recovered, with what it rests on."
@@ -259,7 +259,7 @@ class SGR:
     n_zero:int         # resamples with a gap of exactly 0
     n_dropped:int      # items left out: no zero-shot answer, or none of a trained model
 
-# %% ../nbs/api/50_sgr.ipynb #6d6ee841
+# %% ../nbs/api/50_sgr.ipynb #3a91e166
 def percentile_sets(
     ratios:np.ndarray, # finite bootstrap values
 ) -> tuple:            # the sets, and their kind
@@ -268,7 +268,7 @@ def percentile_sets(
     low, high = np.quantile(ratios, [.025, .975])
     return ((float(low), float(high)),), "bounded"
 
-# %% ../nbs/api/50_sgr.ipynb #e5c46328
+# %% ../nbs/api/50_sgr.ipynb #dc014494
 def gap_regime(
     gap:Estimate,   # hard - zero-shot
     zero_share:float, # share of the resamples in which it is exactly 0
@@ -277,7 +277,7 @@ def gap_regime(
     if gap.low <= 0 <= gap.high or zero_share > .001: return "gap not separated"
     return "ok" if gap.low > 0 else "reversed"
 
-# %% ../nbs/api/50_sgr.ipynb #9e5cb700
+# %% ../nbs/api/50_sgr.ipynb #a4bfd215
 def sgr(
     zero_shot,              # items x seeds (often one column): frame indexed by item_id or aligned array
     easy,                   # items x seeds of the models trained on easy items, NaN where missing
@@ -304,7 +304,7 @@ def sgr(
                gap_regime(gap, n_zero / n_boot), gap, **means, n_items=len(arrays[0]), n_seeds=n_seeds,
                n_zero=n_zero, n_dropped=n_dropped)
 
-# %% ../nbs/api/50_sgr.ipynb #26ef5b79
+# %% ../nbs/api/50_sgr.ipynb #e1bc3471
 def _comparable(
     zero_shot, easy, hard, clusters
 ) -> tuple: # [zero_shot, easy, hard] as arrays, clusters, number of items left out
@@ -319,7 +319,7 @@ def _comparable(
     arrays = [array[:, ~np.isnan(array).all(axis=0)] for array in arrays]
     return arrays, None if clusters is None else clusters[keep], int((~keep).sum())
 
-# %% ../nbs/api/50_sgr.ipynb #1f4a5741
+# %% ../nbs/api/50_sgr.ipynb #7857d35d
 def _observed(
     zero_shot_IT, easy_IS, hard_IS
 ) -> tuple: # SGR, gap, and the three accuracies as a dict
@@ -331,11 +331,11 @@ def _observed(
     return float(point), float(gap), {"zero_shot": float(hard - gap), "easy": float(np.nanmean(easy_IS)),
                                       "hard": float(hard)}
 
-# %% ../nbs/api/50_sgr.ipynb #de0e0a17
+# %% ../nbs/api/50_sgr.ipynb #811f24b2
 SETTINGS = ["dataset", "model", "quant", "dtype", "format", "method", "settings", "n_train", "noise"]
 BASE = SETTINGS[:5] # what zero-shot must share with the trained models it is compared with
 
-# %% ../nbs/api/50_sgr.ipynb #a896360b
+# %% ../nbs/api/50_sgr.ipynb #6cf541f0
 def read_records(
     records, # frame, or path of a .csv or .parquet file
 ) -> pd.DataFrame: # checked: the columns that the tables need are there, `correct` is 0 or 1
@@ -351,7 +351,7 @@ def read_records(
                          "give 1 for right and 0 for wrong")
     return records
 
-# %% ../nbs/api/50_sgr.ipynb #ecd472f0
+# %% ../nbs/api/50_sgr.ipynb #8bbc44d6
 METHODS = {"zeroshot": "Zero-shot", "icl": "ICL", "placebo": "ICL, random labels", # as people say it
            "probe": "Linear probe", "qlora": "QLoRA"}
 
@@ -363,7 +363,7 @@ def in_order(
     return frame.sort_values(["method", "train_on"], kind="stable",
                              key=lambda column: column.astype(str).map(ranks).fillna(len(ranks)))
 
-# %% ../nbs/api/50_sgr.ipynb #9c939bec
+# %% ../nbs/api/50_sgr.ipynb #c548dee8
 def accuracy_table(
     records,          # frame or path, see `read_records`
     n_boot:int=2_000, # resamples of each interval
@@ -381,7 +381,7 @@ def accuracy_table(
                         "high": estimate.high, "n_items": estimate.n_items, "n_seeds": estimate.n_seeds})
     return pd.DataFrame(rows)
 
-# %% ../nbs/api/50_sgr.ipynb #b6e1979e
+# %% ../nbs/api/50_sgr.ipynb #e331f933
 def item_clusters(
     records:pd.DataFrame, # with a `cluster` column, or without
 ) -> pd.Series:           # cluster of each item, indexed by item_id; None where there are none
@@ -389,7 +389,7 @@ def item_clusters(
     if "cluster" not in records or (records["cluster"] == records["item_id"]).all(): return None
     return records.drop_duplicates("item_id").set_index("item_id")["cluster"]
 
-# %% ../nbs/api/50_sgr.ipynb #b58f2e62
+# %% ../nbs/api/50_sgr.ipynb #62128805
 def comparisons(
     records:pd.DataFrame, # on hard items
 ) -> tuple:               # list of (settings, zero-shot, easy and hard records), and the settings left out
@@ -408,7 +408,7 @@ def comparisons(
                                    "answers of one method trained on easy and trained on hard items")
     return found, skipped
 
-# %% ../nbs/api/50_sgr.ipynb #f51d991c
+# %% ../nbs/api/50_sgr.ipynb #3edcba43
 def _like(
     records, settings
 ) -> pd.DataFrame: # the rows whose columns have these values
@@ -418,7 +418,7 @@ def _like(
         agrees &= ((records[key] == value) | (records[key].isna() & pd.isna(value))).to_numpy(bool)
     return records[agrees]
 
-# %% ../nbs/api/50_sgr.ipynb #45af5aa3
+# %% ../nbs/api/50_sgr.ipynb #dc7e25ef
 def placebo_share(
     records:pd.DataFrame, # on hard items
     settings:dict,        # of the in-context learning to explain
@@ -435,14 +435,14 @@ def placebo_share(
     (placebo, cells), (gap, gap_cells) = ([block.sum() for block in paired_cells(*pair)] for pair in arrays)
     return float(placebo * gap_cells / (gap * cells)) if gap and cells else np.nan
 
-# %% ../nbs/api/50_sgr.ipynb #8060aefd
+# %% ../nbs/api/50_sgr.ipynb #81cb60ee
 def _without_labels(
     settings
 ) -> dict: # of hyper-parameters
     "Hyper-parameters but for the kind of labels."
     return {key: value for key, value in json.loads(settings).items() if key != "labels"}
 
-# %% ../nbs/api/50_sgr.ipynb #89f68a83
+# %% ../nbs/api/50_sgr.ipynb #032179ba
 def sgr_table(
     records,           # frame, or path of a .csv or .parquet file
     n_boot:int=10_000, # resamples of each row
@@ -465,14 +465,14 @@ def sgr_table(
     table.attrs["skipped"] = skipped
     return table
 
-# %% ../nbs/api/50_sgr.ipynb #bc016bbd
+# %% ../nbs/api/50_sgr.ipynb #e33a50c7
 def _fields(
     record, *names
 ) -> dict: # name -> value
     "Some attributes by name."
     return {name: getattr(record, name) for name in names}
 
-# %% ../nbs/api/50_sgr.ipynb #de549a90
+# %% ../nbs/api/50_sgr.ipynb #a74cd0ae
 def format_sgr_table(
     table:pd.DataFrame, # of `sgr_table`
 ) -> pd.DataFrame:      # the same as strings, fit to print
@@ -492,14 +492,14 @@ def format_sgr_table(
         text[title] = [f"{value:.3f}" if value >= .001 else "< 0.001" for value in table[column]]
     return text
 
-# %% ../nbs/api/50_sgr.ipynb #e8297a43
+# %% ../nbs/api/50_sgr.ipynb #d57a7c9f
 def _with_interval(
     point, low, high
 ) -> str: # in percent
     "A number and its interval."
     return f"{point:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
 
-# %% ../nbs/api/50_sgr.ipynb #d0e742db
+# %% ../nbs/api/50_sgr.ipynb #ee99d417
 def describe_method(
     row, # mapping or table row with `method`, and `n_train` where known
 ) -> str: # such as "ICL (n = 10)"

@@ -6,7 +6,7 @@
 __all__ = ['levelled', 'fold_clusters', 'draw_test_fold', 'training_pool', 'draw_order', 'check_size', 'Split', 'rest_tested',
            'draw_split']
 
-# %% ../nbs/api/15_splits.ipynb #e8559584
+# %% ../nbs/api/15_splits.ipynb #5487d2f0
 import warnings
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 from .hardness import LEVELS
 
-# %% ../nbs/api/15_splits.ipynb #566b3675
+# %% ../nbs/api/15_splits.ipynb #25234e22
 def levelled(
     items: pd.DataFrame,  # items with `item_id` and `cluster`, N rows
     levels,               # the level of each item, N values; NaN keeps an item out
@@ -26,7 +26,7 @@ def levelled(
     frame = items[["item_id", "cluster"]].assign(level=np.asarray(levels, dtype=object))
     return frame.dropna(subset="level").sort_values("item_id", ignore_index=True)
 
-# %% ../nbs/api/15_splits.ipynb #0b6ac8b5
+# %% ../nbs/api/15_splits.ipynb #a220d2f4
 def fold_clusters(
     frame: pd.DataFrame,  # `cluster` and `level` of N items
     n_test: dict,         # test items wanted of each level
@@ -43,7 +43,7 @@ def fold_clusters(
             missing = missing - brings
     return chosen
 
-# %% ../nbs/api/15_splits.ipynb #90353eaa
+# %% ../nbs/api/15_splits.ipynb #eed1739a
 def draw_test_fold(
     frame: pd.DataFrame,        # `item_id`, `cluster`, `level` of N items, sorted
     n_test: int | None = None,  # test items per level; by default half of each level, at most 600
@@ -61,7 +61,7 @@ def draw_test_fold(
         tested += rng.permutation(ids)[: wanted.get(level, 0)].tolist()
     return sorted(tested), clusters
 
-# %% ../nbs/api/15_splits.ipynb #bdb3df42
+# %% ../nbs/api/15_splits.ipynb #cf540c81
 def training_pool(
     frame: pd.DataFrame,  # `item_id`, `cluster`, `level` of N items, sorted
     train_on: str,        # "easy", "medium", "hard" or "all"
@@ -72,7 +72,7 @@ def training_pool(
         raise KeyError(f"there is no level {train_on!r} to train on; give one of {arms}")
     return frame if train_on == "all" else frame[frame["level"] == train_on]
 
-# %% ../nbs/api/15_splits.ipynb #8e38296c
+# %% ../nbs/api/15_splits.ipynb #eb0429da
 def draw_order(
     pool: pd.DataFrame,  # the rows an arm may train on
     train_on: str,       # the arm
@@ -82,7 +82,7 @@ def draw_order(
     rng = np.random.default_rng([seed, 1, [*LEVELS, "all"].index(train_on)])
     return rng.permutation(pool["item_id"].to_numpy()).tolist()
 
-# %% ../nbs/api/15_splits.ipynb #1d104433
+# %% ../nbs/api/15_splits.ipynb #b2dd9c92
 def check_size(
     n_level: int,   # items of the level
     n_left: int,    # those that training can take
@@ -100,14 +100,14 @@ def check_size(
         warnings.warn(f"level {train_on!r} holds {n_level} items, fewer than 1.5 times n_train={n_train}: "
                       "seeds will share most of their training items", stacklevel=3)
 
-# %% ../nbs/api/15_splits.ipynb #8c563065
+# %% ../nbs/api/15_splits.ipynb #ef112e76
 @dataclass(frozen=True)
 class Split:
     "Who trains and who is tested, for one arm and one seed."
     train_ids: list[str]  # in the order of drawing
     test_ids: list[str]   # sorted
 
-# %% ../nbs/api/15_splits.ipynb #60698e25
+# %% ../nbs/api/15_splits.ipynb #8c171643
 def rest_tested(
     frame: pd.DataFrame,  # `item_id`, `cluster`, `level` of N items, sorted
     train_ids: list,      # item_ids drawn for training
@@ -125,7 +125,7 @@ def rest_tested(
         tested += rng.permutation(ids)[:n_test].tolist()
     return sorted(tested)
 
-# %% ../nbs/api/15_splits.ipynb #d60b10d8
+# %% ../nbs/api/15_splits.ipynb #59ee3249
 def draw_split(
     items: pd.DataFrame,        # items with `item_id` and `cluster`, N rows
     levels,                     # the level of each item, N values; NaN keeps an item out

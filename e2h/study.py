@@ -6,7 +6,7 @@
 __all__ = ['Study', 'listed', 'check_study', 'Cell', 'plan', 'trained_cells', 'code_version', 'identity', 'run_study', 'run_cell',
            'versions', 'study_settings', 'items_table']
 
-# %% ../nbs/api/60_study.ipynb #e14fd4f3
+# %% ../nbs/api/60_study.ipynb #dab596b9
 import ast
 import dataclasses
 import importlib
@@ -26,7 +26,7 @@ from .prompts import get_format
 from .splits import draw_split
 from .store import Store, cell_hash, claim, intact, open_store, write_cell
 
-# %% ../nbs/api/60_study.ipynb #fe180231
+# %% ../nbs/api/60_study.ipynb #87e3384e
 @dataclass
 class Study:
     "Items, models, methods and what to train on: the grid is their product. Lists are allowed for lm, measure, format."
@@ -56,14 +56,14 @@ class Study:
         "Compute what is missing in the folder `out` and give all its records; see `run_study`."
         return run_study(self, out, progress)
 
-# %% ../nbs/api/60_study.ipynb #953c27e8
+# %% ../nbs/api/60_study.ipynb #ceca4687
 def listed(
     value,   # one thing or a list of things
 ) -> list:   # a list
     "A list of one, or the list that was given."
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
-# %% ../nbs/api/60_study.ipynb #94a8a39e
+# %% ../nbs/api/60_study.ipynb #3156d26b
 def check_study(
     study:Study,    # as given
 ) -> pd.DataFrame:  # its items, checked; ValueError or KeyError with one sentence otherwise
@@ -78,7 +78,7 @@ def check_study(
         if not isinstance(lm, LM): raise ValueError(f"lm is {lm!r}; give a loaded model, LM.load({lm!r})")
     return items
 
-# %% ../nbs/api/60_study.ipynb #0341e455
+# %% ../nbs/api/60_study.ipynb #5fc1660e
 @dataclass(frozen=True)
 class Cell:
     "One condition: who trains on what, and who is tested."
@@ -90,7 +90,7 @@ class Cell:
     train_ids: list      # in the order of drawing
     test_ids: list       # who is tested
 
-# %% ../nbs/api/60_study.ipynb #b749208f
+# %% ../nbs/api/60_study.ipynb #0c0e2d3c
 def plan(
     study:Study,   # the study
 ) -> list[Cell]:   # in the order of running
@@ -105,7 +105,7 @@ def plan(
                     cells += trained_cells(study, lm, dataclasses.replace(method, format=format), splits)
     return cells
 
-# %% ../nbs/api/60_study.ipynb #46d08829
+# %% ../nbs/api/60_study.ipynb #29bd2df4
 def trained_cells(
     study:Study,   # the study
     lm:LM,         # one of its models
@@ -125,7 +125,7 @@ def trained_cells(
                 cells.append(Cell(lm, method, train_on, name, seed, split.train_ids[:n], split.test_ids))
     return cells
 
-# %% ../nbs/api/60_study.ipynb #7e515835
+# %% ../nbs/api/60_study.ipynb #2be4ac4b
 def code_version(
     method,   # a method
 ) -> str:     # hash of the code that it runs, comments aside
@@ -135,7 +135,7 @@ def code_version(
     return cell_hash({str(i): ast.unparse(ast.parse(Path(f).read_text(encoding="utf-8"))) if f else ""
                       for i, f in enumerate(files)})
 
-# %% ../nbs/api/60_study.ipynb #cc8babb9
+# %% ../nbs/api/60_study.ipynb #dd96fd28
 def identity(
     cell:Cell,           # what is computed
     items:pd.DataFrame,  # the study's items
@@ -150,7 +150,7 @@ def identity(
                 train_ids=list(cell.train_ids), test_ids=list(cell.test_ids), items=items_digest(used),
                 code=code_version(cell.method))
 
-# %% ../nbs/api/60_study.ipynb #40e02af3
+# %% ../nbs/api/60_study.ipynb #1be6fd8f
 def run_study(
     study:Study,         # what to compute
     out,                 # the run folder
@@ -171,7 +171,7 @@ def run_study(
             bar.update()
     return store.records(listed(study.measure)[0])
 
-# %% ../nbs/api/60_study.ipynb #c7d4c495
+# %% ../nbs/api/60_study.ipynb #87446766
 def run_cell(
     cell:Cell,           # what to compute
     known:dict,          # its identity
@@ -194,7 +194,7 @@ def run_cell(
         peak_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), versions=versions(),
         created=datetime.now(timezone.utc).isoformat()))
 
-# %% ../nbs/api/60_study.ipynb #fb4850a2
+# %% ../nbs/api/60_study.ipynb #c95e1949
 def versions() -> dict:  # package -> version
     "Versions of what a result may depend on."
     found = {}
@@ -203,7 +203,7 @@ def versions() -> dict:  # package -> version
         except metadata.PackageNotFoundError: pass
     return found
 
-# %% ../nbs/api/60_study.ipynb #02401501
+# %% ../nbs/api/60_study.ipynb #ab879f59
 def study_settings(
     study:Study,  # the study
 ) -> dict:        # JSON values
@@ -211,7 +211,7 @@ def study_settings(
     return dict(dataset=study.items.attrs["dataset"], items=items_digest(study.items), measures=listed(study.measure),
                 n_test=study.n_test, original=study.original)
 
-# %% ../nbs/api/60_study.ipynb #8262558b
+# %% ../nbs/api/60_study.ipynb #46ae03b9
 def items_table(
     study:Study,    # the study
 ) -> pd.DataFrame:  # item_id, cluster, every measure, and level_<measure> for those of the study

