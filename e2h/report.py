@@ -6,7 +6,7 @@
 __all__ = ['reported_cells', 'headline', 'methods_paragraph', 'run_table', 'run_facts', 'browse', 'shots_anchor', 'list_shots',
            'inline_svg', 'format_accuracies', 'report']
 
-# %% ../nbs/api/62_report.ipynb #3638a04a
+# %% ../nbs/api/62_report.ipynb #28563213
 import json
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ from . import __version__
 from .plots import INK, figure_svg, plot_accuracy, plot_hardness, plot_levels, plot_sgr
 from .sgr import BASE, METHODS, accuracy_table, describe_method, format_sgr_table, in_order, item_clusters, sgr_table
 
-# %% ../nbs/api/62_report.ipynb #5c0fa53a
+# %% ../nbs/api/62_report.ipynb #3a8071ef
 def reported_cells(
     store,                # of a study
     records:pd.DataFrame, # that the page is about
@@ -27,10 +27,10 @@ def reported_cells(
     cells = cells.assign(settings=cells["settings"].map(json.dumps))
     return in_order(cells.sort_values(["quant", "settings", "n_train", "seed"])).reset_index(drop=True)
 
-# %% ../nbs/api/62_report.ipynb #c87620eb
+# %% ../nbs/api/62_report.ipynb #88798229
 def headline(
     row, # of `sgr_table`
-) -> str:
+) -> str: # for the page
     "One comparison in a sentence."
     gap = f"{100 * row['gap']:+.1f} points [{100 * row['gap_low']:.1f}, {100 * row['gap_high']:.1f}]"
     start = f"{describe_method(row)}: training on hard items changes accuracy on hard items by {gap}"
@@ -42,7 +42,7 @@ def headline(
     return (f"{start}; easy items recover {share} of that"
             + ("." if pd.isna(placebo) else f", and random labels alone give {placebo:.0%} of it."))
 
-# %% ../nbs/api/62_report.ipynb #be2f6098
+# %% ../nbs/api/62_report.ipynb #bdc7d39e
 def methods_paragraph(
     records:pd.DataFrame,  # of the study
     items:pd.DataFrame,    # `item_id` and `level`
@@ -64,7 +64,7 @@ def methods_paragraph(
         _results(table),
         f"Computed with e2h {__version__}."])
 
-# %% ../nbs/api/62_report.ipynb #ce755836
+# %% ../nbs/api/62_report.ipynb #12744fac
 def _listed(
     column
 ) -> str:
@@ -72,7 +72,7 @@ def _listed(
     values = list(dict.fromkeys(map(str, column)))
     return values[0] if len(values) == 1 else ", ".join(values[:-1]) + " and " + values[-1]
 
-# %% ../nbs/api/62_report.ipynb #4deea7c9
+# %% ../nbs/api/62_report.ipynb #5ea40940
 def _precisions(
     records
 ) -> str:
@@ -80,7 +80,7 @@ def _precisions(
     pairs = records[["quant", "dtype"]].drop_duplicates().itertuples(index=False)
     return "; ".join(dtype if quant == "none" else f"{quant} weights with {dtype}" for quant, dtype in pairs)
 
-# %% ../nbs/api/62_report.ipynb #d80db65b
+# %% ../nbs/api/62_report.ipynb #1ae21612
 def _unit(
     records
 ) -> str:
@@ -88,7 +88,7 @@ def _unit(
     clusters = item_clusters(records)
     return "items" if clusters is None else f"{clusters.nunique():,} clusters of items"
 
-# %% ../nbs/api/62_report.ipynb #0c49ebb6
+# %% ../nbs/api/62_report.ipynb #7d4e6ec2
 def _trained_sentence(
     trained
 ) -> str:
@@ -100,7 +100,7 @@ def _trained_sentence(
         parts.append(f"{name} ({n_train:.0f} items; {rows['seed'].nunique()} seeds)")
     return f"Training items were drawn from the {_listed(trained['train_on'])} items: {_listed(parts)}."
 
-# %% ../nbs/api/62_report.ipynb #929a4efa
+# %% ../nbs/api/62_report.ipynb #d9156277
 def _folds_sentence(
     hard
 ) -> str: # of the trained models' answers to hard items
@@ -112,7 +112,7 @@ def _folds_sentence(
     return (f"{same} answered the same hard test items; "
             f"over the seeds {hard['item_id'].nunique():,} different ones were tested.")
 
-# %% ../nbs/api/62_report.ipynb #9ac581f7
+# %% ../nbs/api/62_report.ipynb #4e770351
 def _results(
     table
 ) -> str:
@@ -126,7 +126,7 @@ def _results(
                      f"{row['hard']:.1%}, gap {row['gap']:.1%} [{row['gap_low']:.1%}, {row['gap_high']:.1%}], {ratio}")
     return "On hard items: " + "; ".join(lines) + "."
 
-# %% ../nbs/api/62_report.ipynb #7fba4a37
+# %% ../nbs/api/62_report.ipynb #c16bdae6
 def run_table(
     cells:pd.DataFrame, # of `reported_cells`
 ) -> pd.DataFrame:      # text, one row per method and training level
@@ -138,7 +138,7 @@ def run_table(
                      "seconds per cell": f"{group['seconds'].mean():.1f}", "peak MB": f"{group['peak_mb'].max():,.0f}"})
     return pd.DataFrame(rows)
 
-# %% ../nbs/api/62_report.ipynb #5709d953
+# %% ../nbs/api/62_report.ipynb #874ce3dd
 def run_facts(
     store,              # of a study
     cells:pd.DataFrame, # of `reported_cells`
@@ -156,7 +156,7 @@ def run_facts(
     return facts + [(name, value if isinstance(value, str) else json.dumps(value, default=str))
                     for name, value in store.settings.items() if name not in known]
 
-# %% ../nbs/api/62_report.ipynb #7f6b726d
+# %% ../nbs/api/62_report.ipynb #027864ec
 def browse(
     records:pd.DataFrame, # of the study
     items:pd.DataFrame,   # with `question`, `choices` and `answer`
@@ -173,7 +173,7 @@ def browse(
         if questions: levels.append({"name": level, "questions": questions})
     return levels
 
-# %% ../nbs/api/62_report.ipynb #932b8a74
+# %% ../nbs/api/62_report.ipynb #18e9accf
 def _question(
     text, item_id, answers
 ) -> dict:
@@ -185,7 +185,7 @@ def _question(
     return {"item_id": item_id, "text": text["question"], "choices": choices, "arms": arms,
             "value": "" if pd.isna(value) else f"{value:.3g}", "share": f"{answers['correct'].mean():.0%}"}
 
-# %% ../nbs/api/62_report.ipynb #505818cf
+# %% ../nbs/api/62_report.ipynb #b0c8a552
 def _arm(
     answers
 ) -> dict:
@@ -200,14 +200,14 @@ def _arm(
     method = describe_method(first) + (f", {first['quant']}" if first.get("quant", "none") != "none" else "")
     return {"method": method, "train_on": first["train_on"], "marks": marks, "picked": picked}
 
-# %% ../nbs/api/62_report.ipynb #8549df15
+# %% ../nbs/api/62_report.ipynb #e9a69fb5
 def shots_anchor(
     run_id:str, # of a cell
 ) -> str:       # id of an element of the page
     "Where the shots of a cell stand on the page."
     return "shots-" + re.sub(r"[^A-Za-z0-9_-]", "-", str(run_id))
 
-# %% ../nbs/api/62_report.ipynb #76c78c7f
+# %% ../nbs/api/62_report.ipynb #b1c864ad
 def list_shots(
     cells:pd.DataFrame,           # of `reported_cells`
     items:pd.DataFrame|None=None, # with `question`; ids are shown where it is missing
@@ -227,14 +227,14 @@ def list_shots(
                       "lines": [{"text": texts.get(item, item), "label": label} for item, label in zip(ids, labels)]})
     return shots
 
-# %% ../nbs/api/62_report.ipynb #b6bbed17
+# %% ../nbs/api/62_report.ipynb #5e5b8e64
 def _first_to_last(
     loss
 ) -> str:
     "A loss, or where a list of losses began and ended."
     return f"{loss:.2f}" if np.isscalar(loss) else f"{loss[0]:.2f} to {loss[-1]:.2f}"
 
-# %% ../nbs/api/62_report.ipynb #85f0abf6
+# %% ../nbs/api/62_report.ipynb #b4b0c81f
 def inline_svg(
     figure,   # matplotlib figure
     name:str, # prefix that makes its ids unique
@@ -244,7 +244,7 @@ def inline_svg(
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     return re.sub(r'(url\(|href=")#', rf"\g<1>#{name}-", svg)
 
-# %% ../nbs/api/62_report.ipynb #85f6e37f
+# %% ../nbs/api/62_report.ipynb #300093ed
 def _figure(
     figure, name, caption, details
 ) -> dict: # for the template
@@ -253,7 +253,7 @@ def _figure(
     return {"svg": Markup(inline_svg(figure, name)), "caption": caption,
             "alt": " ".join([figure.get_suptitle().replace("\n", " ") + ".", *details])}
 
-# %% ../nbs/api/62_report.ipynb #8ec0745c
+# %% ../nbs/api/62_report.ipynb #6d8a946a
 def _figures(
     records, items, table, accuracies, measure
 ) -> dict: # name -> figure for the template
@@ -273,7 +273,7 @@ def _figures(
         [headline(row) for _, row in table.iterrows()])
     return figures
 
-# %% ../nbs/api/62_report.ipynb #ca938ab2
+# %% ../nbs/api/62_report.ipynb #b636cd0c
 def format_accuracies(
     accuracies:pd.DataFrame, # of `accuracy_table`
 ) -> pd.DataFrame:           # text
@@ -286,7 +286,7 @@ def format_accuracies(
     names = ["method", "weights", "settings", "trained on"]
     return pd.DataFrame([dict(zip(names, key)) | cells for key, cells in rows.items()]).fillna("")
 
-# %% ../nbs/api/62_report.ipynb #83aa5c08
+# %% ../nbs/api/62_report.ipynb #91629a07
 def report(
     store,             # of a study, see `open_store`
     path=None,         # file to write; by default report.html in the store's folder
@@ -310,7 +310,7 @@ def report(
     path.write_text(page, encoding="utf-8")
     return path
 
-# %% ../nbs/api/62_report.ipynb #2841331d
+# %% ../nbs/api/62_report.ipynb #059c499c
 def _table_or_reason(
     records, n_boot
 ) -> tuple: # the SGR table or None, and why there is none
@@ -318,7 +318,7 @@ def _table_or_reason(
     try: return sgr_table(records, n_boot), ""
     except ValueError as reason: return None, str(reason)
 
-# %% ../nbs/api/62_report.ipynb #95106278
+# %% ../nbs/api/62_report.ipynb #f8a8d637
 def _context(
     store, records, table, accuracies, measure, items
 ) -> dict: # what the template shows, but for figures and methods

@@ -42,8 +42,8 @@ def test_a_good_notebook_passes(tmp_path):
 
 
 @pytest.mark.parametrize("cells, words", [
-    ([GOOD], "no visible example"),
-    ([GOOD, "#| hide\nassert double(2) == 4"], "no visible example"),
+    ([GOOD], "used nowhere"),
+    ([GOOD, "#| hide\nassert double(2) == 4"], "used nowhere"),
     ([GOOD.replace("  # a number", ""), "double(2)"], "argument x has no comment"),
     ([GOOD.replace("  # twice `x`", ""), "double(2)"], "return has no comment"),
     ([GOOD + "\n    x" * 30, "double(2)"], "at most 30"),

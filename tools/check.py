@@ -66,19 +66,19 @@ def undocumented(node, source):
 
 
 def check_export(cells, i):
-    "Problems of export cell `i`: length, one public name, documents, a visible example further down."
+    "Problems of export cell `i`: length, one public name, documents, used visibly on the page."
     source, tree = cells[i]["source"], parse(cells[i]["source"])
     defs = [n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and not n.name.startswith("_")]
     if len(lines(source)) > LONGEST:
         yield f"export cell of {len(lines(source))} lines (at most {LONGEST})"
     if len(defs) > 1:
         yield "more than one public name in a cell: " + ", ".join(d.name for d in defs)
-    after = [c["source"] for c in cells[i + 1:] if c["cell_type"] == "code"]
+    others = [c["source"] for n, c in enumerate(cells) if c["cell_type"] == "code" and n != i]
     for d in defs:
         if isinstance(d, ast.FunctionDef):
             yield from undocumented(d, source)
-        if not any(re.search(rf"\b{d.name}\b", s) and not directives(s) & {"export", "exports", "hide"} for s in after):
-            yield f"{d.name} has no visible example below it"
+        if not any(re.search(rf"\b{d.name}\b", s) and "hide" not in directives(s) for s in others):
+            yield f"{d.name} is used nowhere on its page"
 
 
 def check_outputs(cell):
