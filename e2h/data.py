@@ -6,7 +6,7 @@
 __all__ = ['ITEM_COLUMNS', 'choices_fault', 'item_fault', 'id_fault', 'check_items', 'fill_items', 'items_digest', 'read_asset',
            'load_items', 'load_results']
 
-# %% ../nbs/api/00_data.ipynb #bde62a8e
+# %% ../nbs/api/00_data.ipynb #609e9b60
 import gzip
 import hashlib
 import importlib.resources
@@ -17,10 +17,10 @@ import numbers
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/api/00_data.ipynb #8bc0a346
+# %% ../nbs/api/00_data.ipynb #57b211ee
 ITEM_COLUMNS = ["item_id", "question", "choices", "answer"]  # what a frame must bring to be items
 
-# %% ../nbs/api/00_data.ipynb #cfbc6a3f
+# %% ../nbs/api/00_data.ipynb #b47e2af7
 def choices_fault(
     choices,  # the value found in the `choices` column of one item
 ) -> str:     # what is wrong with it, "" when nothing is
@@ -38,7 +38,7 @@ def choices_fault(
             return f"choices[{seen.index(choice)}] and choices[{number}] are both {choice!r}; make them different"
     return ""
 
-# %% ../nbs/api/00_data.ipynb #8332ee7a
+# %% ../nbs/api/00_data.ipynb #55ddcda5
 def item_fault(
     question,  # the value found in the `question` column of one item
     choices,   # the value found in its `choices` column
@@ -60,7 +60,7 @@ def item_fault(
         return f"answer is {int(answer)} but there are {len(choices)} choices (0-{last})"
     return ""
 
-# %% ../nbs/api/00_data.ipynb #aab7ecd5
+# %% ../nbs/api/00_data.ipynb #ef71c0b1
 def id_fault(
     item_ids: list,  # the `item_id` column, N values
 ) -> str:            # what is wrong with the first bad one, "" when nothing is
@@ -75,7 +75,7 @@ def id_fault(
         first[str(item_id)] = row
     return ""
 
-# %% ../nbs/api/00_data.ipynb #adff262a
+# %% ../nbs/api/00_data.ipynb #22435673
 def check_items(
     items: pd.DataFrame,         # a frame with the columns `item_id`, `question`, `choices`, `answer`
     dataset: str | None = None,  # name of the data set; by default the one in `items.attrs`, else "custom"
@@ -93,7 +93,7 @@ def check_items(
             raise ValueError(f"items[{row}] ({str(item_id)!r}): {fault}")
     return fill_items(items, dataset or items.attrs.get("dataset", "custom"))
 
-# %% ../nbs/api/00_data.ipynb #6b7ba5a7
+# %% ../nbs/api/00_data.ipynb #e8c7c009
 def fill_items(
     items: pd.DataFrame,  # items known to be right
     dataset: str,         # name of the data set
@@ -111,7 +111,7 @@ def fill_items(
     filled.attrs["dataset"] = dataset
     return filled
 
-# %% ../nbs/api/00_data.ipynb #e71e08c1
+# %% ../nbs/api/00_data.ipynb #e117bd36
 def items_digest(
     items: pd.DataFrame,  # items, as `check_items` returns them
 ) -> str:                 # 64 hexadecimal digits
@@ -123,7 +123,7 @@ def items_digest(
         digest.update((json.dumps(content) + "\n").encode())
     return digest.hexdigest()
 
-# %% ../nbs/api/00_data.ipynb #4745cf81
+# %% ../nbs/api/00_data.ipynb #d7b11bfd
 def read_asset(
     kind: str,    # what it is, in words, for the error
     name: str,    # the name asked for
@@ -139,7 +139,7 @@ def read_asset(
         raise KeyError(f"there is no {kind} {name!r}; give one of {known}")
     return folder.joinpath(f"{before}{name}{after}").read_bytes()
 
-# %% ../nbs/api/00_data.ipynb #161d6dd6
+# %% ../nbs/api/00_data.ipynb #54d7d110
 def load_items(
     name: str,      # name of a data set: "worldquiz"
 ) -> pd.DataFrame:  # its items, checked
@@ -147,7 +147,7 @@ def load_items(
     lines = gzip.decompress(read_asset("data set", name, "", ".jsonl.gz")).splitlines()  # bytes, UTF-8
     return check_items(pd.DataFrame([json.loads(line) for line in lines]), dataset=name)
 
-# %% ../nbs/api/00_data.ipynb #715bf5cc
+# %% ../nbs/api/00_data.ipynb #41516086
 def load_results(
     name: str,      # name of recorded results: "worldquiz"
 ) -> pd.DataFrame:  # records, one row per item answered once

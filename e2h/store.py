@@ -6,7 +6,7 @@
 __all__ = ['SETTINGS', 'cell_hash', 'atomic', 'write_cell', 'read_cell', 'Store', 'open_store', 'finished', 'intact', 'claim',
            'read_records', 'newest', 'with_settings', 'pack']
 
-# %% ../nbs/api/58_store.ipynb #2b1c7def
+# %% ../nbs/api/58_store.ipynb #628bbac0
 import hashlib
 import json
 import os
@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 import pandas as pd
 
-# %% ../nbs/api/58_store.ipynb #8872c9ba
+# %% ../nbs/api/58_store.ipynb #e09bc545
 def cell_hash(
     identity:dict,  # everything that determines the outcome, as JSON values
 ) -> str:           # 24 hexadecimal digits
     "Name of a cell."
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
 
-# %% ../nbs/api/58_store.ipynb #9dc27919
+# %% ../nbs/api/58_store.ipynb #ee7f74f1
 @contextmanager
 def atomic(
     path:Path,  # where the file shall appear
@@ -41,7 +41,7 @@ def atomic(
     finally:
         Path(name).unlink(missing_ok=True)
 
-# %% ../nbs/api/58_store.ipynb #96f2a25c
+# %% ../nbs/api/58_store.ipynb #915af2f7
 def write_cell(
     path:Path,                 # `cells/<run_id>.parquet`
     predictions:pd.DataFrame,  # one row an item
@@ -56,7 +56,7 @@ def write_cell(
     with atomic(path) as tmp:
         pq.write_table(table.replace_schema_metadata(meta), tmp, compression="zstd", write_page_checksum=True)
 
-# %% ../nbs/api/58_store.ipynb #3db1ddde
+# %% ../nbs/api/58_store.ipynb #c700e126
 def read_cell(
     path:Path,  # a cell's file
 ) -> tuple:     # predictions, manifest; ValueError if the file is damaged or not what its name says
@@ -73,13 +73,13 @@ def read_cell(
         raise ValueError(f"{path.name} is damaged: {str(e).splitlines()[0]}") from e
     return table.to_pandas().pipe(_lists), manifest
 
-# %% ../nbs/api/58_store.ipynb #55214f72
+# %% ../nbs/api/58_store.ipynb #6f50eccd
 def _lists(frame:pd.DataFrame) -> pd.DataFrame:
     "Arrays of a parquet file as plain lists."
     arrays = [c for c in ("logprobs", "n_tokens", "n_chars") if c in frame]
     return frame.assign(**{c: [list(x) for x in frame[c]] for c in arrays})
 
-# %% ../nbs/api/58_store.ipynb #9e61b551
+# %% ../nbs/api/58_store.ipynb #fb13988a
 @dataclass(frozen=True)
 class Store:
     "A run folder; `open_store` makes one."
@@ -108,7 +108,7 @@ class Store:
         "One row a finished cell: its manifest."
         return pd.DataFrame([manifest for _, manifest in finished(self)])
 
-# %% ../nbs/api/58_store.ipynb #25aacd6c
+# %% ../nbs/api/58_store.ipynb #286131f8
 def open_store(
     path,  # a run folder; made if it is not there
 ) -> Store:  # the folder
@@ -118,7 +118,7 @@ def open_store(
     (path / "cells").mkdir(parents=True, exist_ok=True)
     return Store(path)
 
-# %% ../nbs/api/58_store.ipynb #7a6d5b21
+# %% ../nbs/api/58_store.ipynb #0237f9ee
 def finished(
     store:Store,  # a run folder
 ) -> list:        # (predictions, manifest) of every intact cell, in the order of their files' names
@@ -130,7 +130,7 @@ def finished(
         if cell is not None: found.append(cell)
     return found
 
-# %% ../nbs/api/58_store.ipynb #1c74576c
+# %% ../nbs/api/58_store.ipynb #9efecc52
 def intact(
     file:Path,      # a cell's file, there or not
 ) -> tuple | None:  # predictions and manifest, or None
@@ -142,7 +142,7 @@ def intact(
         os.replace(file, aside)
         warnings.warn(f"{e}; set aside as {aside.name}, the next run computes it again", stacklevel=2)
 
-# %% ../nbs/api/58_store.ipynb #402004a8
+# %% ../nbs/api/58_store.ipynb #7d60b74f
 def claim(
     store:Store,         # a run folder, new or not
     settings:dict,       # what the study is about, as JSON values
@@ -158,11 +158,11 @@ def claim(
     with atomic(store.path / "items.parquet") as tmp: items.to_parquet(tmp, index=False)
     with atomic(store.path / "study.json") as tmp: tmp.write_text(json.dumps(settings, indent=1, sort_keys=True))
 
-# %% ../nbs/api/58_store.ipynb #73c4a9de
+# %% ../nbs/api/58_store.ipynb #ebbf3af5
 SETTINGS = ["dataset", "model", "quant", "dtype", "format", "method", "settings", "train_on", "n_train", "seed",
             "noise", "run_id"]
 
-# %% ../nbs/api/58_store.ipynb #fec4cec5
+# %% ../nbs/api/58_store.ipynb #268ea986
 def read_records(
     store:Store,        # a run folder
     measure:str=None,   # hardness measure; None takes the study's first
@@ -179,7 +179,7 @@ def read_records(
     records = pd.concat([with_settings(*cell) for cell in cells], ignore_index=True)
     return records.merge(join, on="item_id", how="left", validate="m:1")
 
-# %% ../nbs/api/58_store.ipynb #32871764
+# %% ../nbs/api/58_store.ipynb #843b999c
 def newest(
     cells:list,  # (predictions, manifest) of finished cells
 ) -> list:       # without those that a newer one replaces, in an order of their own; ValueError for two models of one name
@@ -194,7 +194,7 @@ def newest(
         kept[json.dumps([manifest[name] for name in SETTINGS if name != "run_id"])] = cell
     return [kept[key] for key in sorted(kept)]
 
-# %% ../nbs/api/58_store.ipynb #6fcb8ef3
+# %% ../nbs/api/58_store.ipynb #671a3d27
 def with_settings(
     predictions:pd.DataFrame,  # one cell's
     manifest:dict,             # its settings
@@ -204,7 +204,7 @@ def with_settings(
     values["settings"] = json.dumps(values["settings"])
     return predictions.assign(**values)
 
-# %% ../nbs/api/58_store.ipynb #abbb2362
+# %% ../nbs/api/58_store.ipynb #5d5e5ba0
 def pack(
     store:Store,       # a run folder
     file,              # a .parquet file to write
@@ -212,9 +212,9 @@ def pack(
 ) -> Path:             # the file
     "Write all records of a study to one file."
     file, records = Path(file), read_records(store, measure)
-    order = ["method", "quant", "settings", "train_on", "seed", "item_id"]
+    order = ["item_id", "method", "quant", "settings", "train_on", "seed"]  # an item's rows together: smaller
     small = records.sort_values(order, ignore_index=True).astype({"correct": "int8", "seed": "int16"})
-    small["logprobs"] = [[round(x, 2) for x in row] for row in small["logprobs"]]
-    small["logp_gold"] = small["logp_gold"].round(2)
+    small["logprobs"] = [[round(x, 1) for x in row] for row in small["logprobs"]]
+    small["logp_gold"] = small["logp_gold"].round(1)
     with atomic(file) as tmp: small.to_parquet(tmp, index=False, compression="zstd", compression_level=19)
     return file
