@@ -6,12 +6,12 @@
 __all__ = ['make_method', 'by_quant', 'study_command', 'words', 'print_tables', 'report_command', 'parser', 'study_arguments',
            'main']
 
-# %% ../nbs/api/64_cli.ipynb #20c48a2b
+# %% ../nbs/api/64_cli.ipynb #eb145357
 import argparse
 import sys
 from . import __version__
 
-# %% ../nbs/api/64_cli.ipynb #5479d151
+# %% ../nbs/api/64_cli.ipynb #18cb475c
 def make_method(
     name:str,   # "icl", "placebo", "probe" or "qlora"
     shots:int,  # examples shown by icl and placebo
@@ -24,7 +24,7 @@ def make_method(
     if name not in known: raise KeyError(f"there is no method {name!r}; give some of {', '.join(known)}")
     return known[name]()
 
-# %% ../nbs/api/64_cli.ipynb #abc70c8f
+# %% ../nbs/api/64_cli.ipynb #c9861a88
 def by_quant(
     names:list[str],  # words for methods
     quant:str,        # "auto", "none", "nf4" or "int8"
@@ -34,42 +34,45 @@ def by_quant(
     groups = {None: [n for n in names if n != "qlora"], "nf4": [n for n in names if n == "qlora"]}
     return {q: group for q, group in groups.items() if group}
 
-# %% ../nbs/api/64_cli.ipynb #af54d67e
+# %% ../nbs/api/64_cli.ipynb #1035fc68
 def study_command(
     args,  # parsed arguments
 ) -> None:
     "Run a study into a folder and print its table."
+    from dataclasses import replace
     from e2h.data import load_items
     from e2h.lm import LM
     from e2h.study import Study
-    items = load_items(args.dataset)
     names = [n for n in words(args.methods) if n != "zeroshot"]
     methods = {n: make_method(n, args.shots) for n in names}
+    study = Study(load_items(args.dataset), [], words(args.measure), list(methods.values()), words(args.train_on),
+                  args.n_train, args.n_test, args.seeds, args.format)  # mistakes show before a model is loaded
     for quant, group in (by_quant(names, args.quant) or {None: []}).items():
         lm = LM.load(args.model, quant=quant, dtype=args.dtype, device=args.device)
-        print(f"{lm.name} in {lm.dtype}{f', {quant}' if quant else ''}: zero-shot, {', '.join(group)}", file=sys.stderr)
-        study = Study(items, lm, words(args.measure), [methods[n] for n in group], words(args.train_on), args.n_train,
-                      args.n_test, args.seeds, args.format)
-        study.run(args.out, progress=not args.quiet)
+        print(f"{lm.name} in {lm.dtype}{f', {quant}' if quant else ''}: {', '.join(['zero-shot', *group])}", file=sys.stderr)
+        replace(study, lm=lm, methods=[methods[n] for n in group]).run(args.out, progress=not args.quiet)
     print_tables(args.out)
     print(f"\nrun folder: {args.out}\nnext:       e2h report {args.out}")
 
-# %% ../nbs/api/64_cli.ipynb #39258d34
+# %% ../nbs/api/64_cli.ipynb #a8ce8c0f
 def words(
     text:str,   # words with commas between them
 ) -> list[str]: # the words
     "Split a list given on the command line."
-    return [w.strip() for w in text.split(",") if w.strip()]
+    found = [w.strip() for w in text.split(",") if w.strip()]
+    if not found: raise ValueError(f"{text!r} names nothing; give words with commas between them")
+    return list(dict.fromkeys(found))
 
-# %% ../nbs/api/64_cli.ipynb #436b9467
+# %% ../nbs/api/64_cli.ipynb #623b39bd
 def print_tables(
     out:str,  # a run folder
+    measure:str|None=None,  # hardness measure; by default the study's first
 ) -> None:
     "Accuracies on hard items and the SGR table, as text."
     from e2h.report import format_accuracies
     from e2h.sgr import accuracy_table, format_sgr_table, sgr_table
     from e2h.store import open_store
-    records = open_store(out).records()
+    records = open_store(out).records(measure)
     print("\nAccuracy on hard test items [95 % interval]\n")
     print(format_accuracies(accuracy_table(records).query("test == 'hard'")).to_string(index=False))
     try: table = sgr_table(records)
@@ -78,7 +81,7 @@ def print_tables(
         print("\nSupervision gap recovered, (easy - zero-shot) / (hard - zero-shot) on hard test items\n")
         print(format_sgr_table(table).to_string(index=False))
 
-# %% ../nbs/api/64_cli.ipynb #5108c673
+# %% ../nbs/api/64_cli.ipynb #c6ee8816
 def report_command(
     args,  # parsed arguments
 ) -> None:
@@ -92,11 +95,11 @@ def report_command(
     store = open_store(args.run)
     try: items = load_items(store.settings["dataset"])
     except KeyError: items = None  # one's own data: the page says how to hand the items over
-    page = report(store, items=items)
-    print_tables(args.run)
+    page = report(store, items=items, measure=args.measure)
+    print_tables(args.run, args.measure)
     print(f"\nreport: {page}")
 
-# %% ../nbs/api/64_cli.ipynb #e9937404
+# %% ../nbs/api/64_cli.ipynb #735c3619
 def parser() -> argparse.ArgumentParser:  # with the subcommands `study` and `report`
     "The command line of e2h."
     top = argparse.ArgumentParser(prog="e2h", description="Easy-to-hard generalisation: train on easy or on hard items, "
@@ -107,10 +110,11 @@ def parser() -> argparse.ArgumentParser:  # with the subcommands `study` and `re
                                         formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     report = commands.add_parser("report", help="write the report page of a run folder")
     report.add_argument("run", help="a run folder made by e2h study")
+    report.add_argument("--measure", help="hardness measure (the study's first)")
     report.set_defaults(run_command=report_command)
     return top
 
-# %% ../nbs/api/64_cli.ipynb #c2deebd5
+# %% ../nbs/api/64_cli.ipynb #4d3a8bd9
 def study_arguments(
     p:argparse.ArgumentParser,  # the parser of `e2h study`
 ) -> None:
@@ -134,7 +138,7 @@ def study_arguments(
     p.add_argument("--out", required=True, help="run folder; run the same command again to go on")
     p.set_defaults(run_command=study_command)
 
-# %% ../nbs/api/64_cli.ipynb #76b6da9d
+# %% ../nbs/api/64_cli.ipynb #daa2cde9
 def main(
     argv:list[str]=None,  # arguments; None takes those of the process
 ) -> int:                 # exit code

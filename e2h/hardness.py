@@ -6,14 +6,15 @@
 __all__ = ['LEVELS', 'TEXT_MEASURES', 'CUTOFFS', 'cut_offs', 'levels', 'answer_texts', 'text_measure', 'hardness_measures',
            'measure', 'item_levels']
 
-# %% ../nbs/api/10_hardness.ipynb #8bfbebda
+# %% ../nbs/api/10_hardness.ipynb #38e6b691
 import numpy as np
 import pandas as pd
+from .data import ITEM_COLUMNS
 
-# %% ../nbs/api/10_hardness.ipynb #0d3e600e
+# %% ../nbs/api/10_hardness.ipynb #9e7a6ddf
 LEVELS = ["easy", "medium", "hard"]  # in this order, everywhere
 
-# %% ../nbs/api/10_hardness.ipynb #e149d822
+# %% ../nbs/api/10_hardness.ipynb #a9b984e2
 def cut_offs(
     values: pd.Series,              # hardness of the items, N numbers, NaN where unknown
     easy_max: float | None = None,  # largest easy value; by default the 30th percentile
@@ -21,19 +22,22 @@ def cut_offs(
 ) -> tuple[float, float]:           # the largest easy and the smallest hard value
     "Settle the two cut-offs, or say why the values cannot be cut."
     known = values.dropna()
+    if np.isinf(known).any():
+        raise ValueError(f"hardness of row {known.index[np.isinf(known)][0]} is infinite; give numbers, NaN where unknown")
     if len(known) == 0:
         raise ValueError(f"all {len(values)} hardness values are missing; choose another measure")
     if None in (easy_max, hard_min) and known.nunique() < 2:
-        raise ValueError(f"there are too few distinct hardness values: all {len(known)} are {known.iloc[0]}; "
-                         "choose another measure, or give both easy_max and hard_min")
+        raise ValueError(f"there are too few distinct hardness values: all {len(known)} are {known.iloc[0]:g}; "
+                         "choose another measure, or give the cut-offs easy_max and hard_min")
     q30, q70 = np.quantile(known, [0.3, 0.7])
     easy_max, hard_min = (q30 if easy_max is None else easy_max), (q70 if hard_min is None else hard_min)
     if not easy_max < hard_min:
-        raise ValueError(f"easy_max={easy_max} is not below hard_min={hard_min}, so one item would be in two levels "
-                         f"({known.nunique()} distinct values, many ties); give easy_max and hard_min")
+        raise ValueError(f"easy_max={easy_max:g} is not below hard_min={hard_min:g}, so one item would be in two levels "
+                         f"({known.nunique()} distinct values); choose another measure, or give other cut-offs "
+                         "easy_max and hard_min")
     return float(easy_max), float(hard_min)
 
-# %% ../nbs/api/10_hardness.ipynb #aebab0a5
+# %% ../nbs/api/10_hardness.ipynb #2b09e876
 def levels(
     values,                         # hardness of the items, N numbers, NaN where unknown
     easy_max: float | None = None,  # largest easy value; by default the 30th percentile
@@ -45,7 +49,7 @@ def levels(
     codes = np.select([values.isna(), values <= easy_max, values >= hard_min], [-1, 0, 2], default=1)
     return pd.Series(pd.Categorical.from_codes(codes, LEVELS, ordered=True), index=values.index, name="level")
 
-# %% ../nbs/api/10_hardness.ipynb #f27ba20c
+# %% ../nbs/api/10_hardness.ipynb #678590e2
 def answer_texts(
     items: pd.DataFrame,  # items with `choices` and `answer`, N rows
 ) -> pd.Series:           # the right choice of each item, N strings
@@ -53,10 +57,10 @@ def answer_texts(
     texts = [choices[answer] for choices, answer in zip(items["choices"], items["answer"], strict=True)]
     return pd.Series(texts, index=items.index, dtype=object)
 
-# %% ../nbs/api/10_hardness.ipynb #52479772
+# %% ../nbs/api/10_hardness.ipynb #5910be44
 TEXT_MEASURES = ["question_words", "answer_chars", "answer_words", "reasoning_words"]  # computed from the text
 
-# %% ../nbs/api/10_hardness.ipynb #b256b5c6
+# %% ../nbs/api/10_hardness.ipynb #cdf29222
 def text_measure(
     items: pd.DataFrame,  # items, N rows
     name: str,            # one of TEXT_MEASURES
@@ -72,7 +76,7 @@ def text_measure(
     counts = [size(text) if isinstance(text, str) else np.nan for text in texts]
     return pd.Series(counts, index=items.index, dtype=float, name=name)
 
-# %% ../nbs/api/10_hardness.ipynb #dfd96c98
+# %% ../nbs/api/10_hardness.ipynb #973353b3
 def hardness_measures(
     items: pd.DataFrame,  # items, N rows
 ) -> list[str]:           # names that `measure` takes for them
@@ -82,29 +86,32 @@ def hardness_measures(
     computed = [name for name in TEXT_MEASURES if reasoned or name != "reasoning_words"]
     return columns + [name for name in computed if name not in columns]
 
-# %% ../nbs/api/10_hardness.ipynb #6363a61b
+# %% ../nbs/api/10_hardness.ipynb #3e282f92
 def measure(
     items: pd.DataFrame,  # items, N rows
     name: str,            # one of `hardness_measures(items)`
 ) -> pd.Series:           # N floats, larger is harder, NaN where unknown
     "Give the value of one hardness measure for every item."
     known = hardness_measures(items)
+    if name in items and name not in known and name not in ITEM_COLUMNS:
+        raise KeyError(f"column {name!r} holds {items[name].dtype}, not numbers; make it numeric to use it as a measure")
     if name not in known:
         raise KeyError(f"there is no hardness measure {name!r} for these items; give one of {known}")
     values = items[name] if name in items else text_measure(items, name)
     return values.astype(float).rename(name)
 
-# %% ../nbs/api/10_hardness.ipynb #39a94935
+# %% ../nbs/api/10_hardness.ipynb #dafaa7e0
 CUTOFFS = {  # (data set, measure): (easy_max, hard_min)
     ("worldquiz", "fame"): (-5.0, -4.477121),  # -log10 of population: 100,000 or more, 30,000 or fewer
     ("worldquiz", "hops"): (1, 2),             # facts on the way to the answer
 }
 
-# %% ../nbs/api/10_hardness.ipynb #b4a004d7
+# %% ../nbs/api/10_hardness.ipynb #11fe66f0
 def item_levels(
-    items: pd.DataFrame,  # items, N rows; `items.attrs["dataset"]` names the data set
-    name: str,            # a hardness measure
-) -> pd.Series:           # ordered categorical easy < medium < hard, NaN where unknown
-    "Cut a measure by the data set's own cut-offs, or by percentiles where it has none."
-    easy_max, hard_min = CUTOFFS.get((items.attrs.get("dataset"), name), (None, None))
+    items: pd.DataFrame,         # items, N rows; `items.attrs["dataset"]` names the data set
+    name: str,                   # a hardness measure
+    cutoffs: tuple | None = None,  # (easy_max, hard_min) of one's own
+) -> pd.Series:                  # ordered categorical easy < medium < hard, NaN where unknown
+    "Cut a measure by given cut-offs, else by the data set's own, else by percentiles."
+    easy_max, hard_min = cutoffs or CUTOFFS.get((items.attrs.get("dataset"), name), (None, None))
     return levels(measure(items, name), easy_max, hard_min)

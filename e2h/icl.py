@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PromptPredictor', 'fitting_prompts', 'ZeroShot', 'ICL', 'draw_shots']
 
-# %% ../nbs/api/30_icl.ipynb #d754fc5c
+# %% ../nbs/api/30_icl.ipynb #e4045d3a
 from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from .lm import LM
 from .prompts import FORMATS, choice_strings, prompts
 from .scoring import predictions, score_choices, tokenise
 
-# %% ../nbs/api/30_icl.ipynb #4220ccaf
+# %% ../nbs/api/30_icl.ipynb #e8b201a2
 @dataclass
 class PromptPredictor:
     "Answers items by prompting, with the same shots in front of each."
@@ -28,7 +28,7 @@ class PromptPredictor:
         scored = score_choices(self.lm, texts, choice_strings(items, self.format), FORMATS[self.format].join)
         return predictions(items, [s.logprobs for s in scored], [s.n_tokens for s in scored], n_dropped)
 
-# %% ../nbs/api/30_icl.ipynb #3eef1669
+# %% ../nbs/api/30_icl.ipynb #b4dd2538
 def fitting_prompts(
     lm:LM,                       # the model, for its context length
     items:pd.DataFrame,          # N items
@@ -44,14 +44,14 @@ def fitting_prompts(
             texts[i] = prompts(items.iloc[[i]], shots.iloc[:len(shots) - dropped[i]], format, lm.name)[0]
     return texts, dropped
 
-# %% ../nbs/api/30_icl.ipynb #d76d3ff9
+# %% ../nbs/api/30_icl.ipynb #6e59f1ef
 def _fits(lm:LM, prompt:str, choices:list[str], format:str) -> bool:
     "Does a prompt with each of its choices stay within the context?"
     if len(prompt.encode()) + max(len(c.encode()) for c in choices) < lm.context: return True
     rows = tokenise(lm, [prompt], [choices], FORMATS[format].join)[0]
     return max(len(row.tokens) for row in rows) <= lm.context
 
-# %% ../nbs/api/30_icl.ipynb #6dc9a6bb
+# %% ../nbs/api/30_icl.ipynb #8156a702
 @dataclass(frozen=True)
 class ZeroShot:
     "The question alone."
@@ -64,7 +64,7 @@ class ZeroShot:
         "A predictor; there is nothing to learn."
         return PromptPredictor(lm, None, self.format)
 
-# %% ../nbs/api/30_icl.ipynb #2eb073ff
+# %% ../nbs/api/30_icl.ipynb #56607909
 @dataclass(frozen=True)
 class ICL:
     "The first `k` training items as solved examples in the prompt."
@@ -86,7 +86,7 @@ class ICL:
         shown = [c[a] for c, a in zip(shots["choices"], shots["answer"])]
         return PromptPredictor(lm, shots, self.format, {"shown": shown})
 
-# %% ../nbs/api/30_icl.ipynb #508b93e0
+# %% ../nbs/api/30_icl.ipynb #61860a19
 def draw_shots(
     items:pd.DataFrame,  # training items, in the order drawn
     k:int,               # examples to show

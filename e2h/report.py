@@ -6,17 +6,17 @@
 __all__ = ['reported_cells', 'headline', 'methods_paragraph', 'run_table', 'run_facts', 'browse', 'shots_anchor', 'list_shots',
            'inline_svg', 'format_accuracies', 'report']
 
-# %% ../nbs/api/62_report.ipynb #28563213
+# %% ../nbs/api/62_report.ipynb #4667776e
 import json
 import re
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from . import __version__
-from .plots import INK, figure_svg, plot_accuracy, plot_hardness, plot_levels, plot_sgr
+from .plots import INK, add_labels, figure_svg, in_words, plot_accuracy, plot_hardness, plot_levels, plot_sgr
 from .sgr import BASE, METHODS, accuracy_table, describe_method, format_sgr_table, in_order, item_clusters, sgr_table
 
-# %% ../nbs/api/62_report.ipynb #3a8071ef
+# %% ../nbs/api/62_report.ipynb #087c4090
 def reported_cells(
     store,                # of a study
     records:pd.DataFrame, # that the page is about
@@ -27,7 +27,7 @@ def reported_cells(
     cells = cells.assign(settings=cells["settings"].map(json.dumps))
     return in_order(cells.sort_values(["quant", "settings", "n_train", "seed"])).reset_index(drop=True)
 
-# %% ../nbs/api/62_report.ipynb #88798229
+# %% ../nbs/api/62_report.ipynb #d82d7784
 def headline(
     row, # of `sgr_table`
 ) -> str: # for the page
@@ -35,36 +35,41 @@ def headline(
     gap = f"{100 * row['gap']:+.1f} points [{100 * row['gap_low']:.1f}, {100 * row['gap_high']:.1f}]"
     start = f"{describe_method(row)}: training on hard items changes accuracy on hard items by {gap}"
     if row["regime"] == "gap not separated":
-        return f"{start}, which is not separated from zero; there is no gap to recover."
+        return f"{start}, which is not separated from zero: no gap is shown, and no part of it given."
     if row["regime"] == "reversed": return f"{start}: hard training data harm, so there is no gap to recover."
-    share = f"{row['sgr']:.0%} [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
-    placebo = row["placebo_share"]
-    return (f"{start}; easy items recover {share} of that"
-            + ("." if pd.isna(placebo) else f", and random labels alone give {placebo:.0%} of it."))
+    text = f"{start}; easy items recover {row['sgr']:.0%} [{100 * row['low']:.0f}, {100 * row['high']:.0f}] of that"
+    if pd.isna(row["placebo_share"]): return text + "."
+    over = f"{100 * row['over_placebo']:+.1f} points [{100 * row['over_placebo_low']:.1f}, " \
+           f"{100 * row['over_placebo_high']:.1f}]"
+    shown = row["over_placebo_low"] > 0 or row["over_placebo_high"] < 0
+    return (f"{text}. Random labels give {row['placebo_share']:.0%} of it too: true labels add {over}"
+            + ("." if shown else ", which is not separated from zero, so the gap is no evidence of what labels teach."))
 
-# %% ../nbs/api/62_report.ipynb #bdc7d39e
+# %% ../nbs/api/62_report.ipynb #3d22a286
 def methods_paragraph(
     records:pd.DataFrame,  # of the study
-    items:pd.DataFrame,    # `item_id` and `level`
+    items:pd.DataFrame,    # `item_id`, `value` and `level`
     table:pd.DataFrame,    # of `sgr_table`, or None
     measure:str,           # name of the hardness measure
-    n_boot:int=10_000,     # resamples behind the table
 ) -> str:                  # ready to paste
     "What was done and found, in one paragraph."
-    trained = records[records["method"] != "zeroshot"]
+    trained, ends = records[records["method"] != "zeroshot"], items.groupby("level")["value"].agg(["min", "max"])
+    ends = ends.reindex(["easy", "hard"])
     counts = ", ".join(f"{(items['level'] == level).sum():,} {level}" for level in ("easy", "medium", "hard"))
     return " ".join([
-        f"We tested {_listed(records['model'])} on {_listed(records['dataset'])} ({counts} items by {measure}; "
+        f"We tested {_listed(records['model'])} on {_listed(records['dataset'])} ({counts} items by {measure}, "
+        f"easy up to {ends.loc['easy', 'max']:.4g} and hard from {ends.loc['hard', 'min']:.4g}; "
         f"prompt format {_listed(records['format'])}; {_precisions(records)}).",
         _trained_sentence(trained),
         _folds_sentence(trained[trained["level"] == "hard"]),
         "The supervision gap recovered is SGR = (easy - zero-shot) / (hard - zero-shot), on hard test items. "
         f"Intervals are 95 % percentile intervals of a two-way bootstrap over {_unit(records)} (paired across "
-        f"conditions) and seeds (drawn per condition), {n_boot:,} resamples.",
+        f"conditions) and seeds (drawn per condition)"
+        + ("." if table is None else f", {table.attrs['n_boot']:,} resamples."),
         _results(table),
-        f"Computed with e2h {__version__}."])
+        f"Computed with e2h {__version__}, after Hase et al. (2024, arXiv 2401.06751)."])
 
-# %% ../nbs/api/62_report.ipynb #12744fac
+# %% ../nbs/api/62_report.ipynb #0babcd8c
 def _listed(
     column
 ) -> str:
@@ -72,7 +77,7 @@ def _listed(
     values = list(dict.fromkeys(map(str, column)))
     return values[0] if len(values) == 1 else ", ".join(values[:-1]) + " and " + values[-1]
 
-# %% ../nbs/api/62_report.ipynb #5ea40940
+# %% ../nbs/api/62_report.ipynb #a1bb7648
 def _precisions(
     records
 ) -> str:
@@ -80,7 +85,7 @@ def _precisions(
     pairs = records[["quant", "dtype"]].drop_duplicates().itertuples(index=False)
     return "; ".join(dtype if quant == "none" else f"{quant} weights with {dtype}" for quant, dtype in pairs)
 
-# %% ../nbs/api/62_report.ipynb #1ae21612
+# %% ../nbs/api/62_report.ipynb #b8e9d642
 def _unit(
     records
 ) -> str:
@@ -88,7 +93,7 @@ def _unit(
     clusters = item_clusters(records)
     return "items" if clusters is None else f"{clusters.nunique():,} clusters of items"
 
-# %% ../nbs/api/62_report.ipynb #7d4e6ec2
+# %% ../nbs/api/62_report.ipynb #b6e87bcc
 def _trained_sentence(
     trained
 ) -> str:
@@ -97,10 +102,11 @@ def _trained_sentence(
     parts = []
     for (method, n_train), rows in trained.groupby(["method", "n_train"], sort=False):
         name = METHODS.get(method, method)
-        parts.append(f"{name} ({n_train:.0f} items; {rows['seed'].nunique()} seeds)")
+        kept = ", ".join(dict.fromkeys(in_words(settings) for settings in rows["settings"]))
+        parts.append(f"{name} ({n_train:.0f} items; {rows['seed'].nunique()} seeds; {kept})")
     return f"Training items were drawn from the {_listed(trained['train_on'])} items: {_listed(parts)}."
 
-# %% ../nbs/api/62_report.ipynb #d9156277
+# %% ../nbs/api/62_report.ipynb #497d082f
 def _folds_sentence(
     hard
 ) -> str: # of the trained models' answers to hard items
@@ -112,7 +118,7 @@ def _folds_sentence(
     return (f"{same} answered the same hard test items; "
             f"over the seeds {hard['item_id'].nunique():,} different ones were tested.")
 
-# %% ../nbs/api/62_report.ipynb #4e770351
+# %% ../nbs/api/62_report.ipynb #26408603
 def _results(
     table
 ) -> str:
@@ -122,41 +128,49 @@ def _results(
     for _, row in table.iterrows():
         ratio = (row["regime"] if row["regime"] != "ok" else
                  f"SGR {row['sgr']:.2f} [{row['low']:.2f}, {row['high']:.2f}], p(SGR = 1) = {row['p_one']:.3f}")
+        over = "" if pd.isna(row["over_placebo"]) else (f", hard minus placebo {100 * row['over_placebo']:+.1f} points "
+            f"[{100 * row['over_placebo_low']:.1f}, {100 * row['over_placebo_high']:.1f}]")
         lines.append(f"{describe_method(row)}: zero-shot {row['zero_shot']:.1%}, easy {row['easy']:.1%}, hard "
-                     f"{row['hard']:.1%}, gap {row['gap']:.1%} [{row['gap_low']:.1%}, {row['gap_high']:.1%}], {ratio}")
+                     f"{row['hard']:.1%}, gap {100 * row['gap']:+.1f} points [{100 * row['gap_low']:.1f}, "
+                     f"{100 * row['gap_high']:.1f}]{over}, {ratio}")
     return "On hard items: " + "; ".join(lines) + "."
 
-# %% ../nbs/api/62_report.ipynb #c16bdae6
+# %% ../nbs/api/62_report.ipynb #5bf7dea2
 def run_table(
     cells:pd.DataFrame, # of `reported_cells`
 ) -> pd.DataFrame:      # text, one row per method and training level
     "Counts and times of the cells."
     rows, keys = [], ["method", "settings", "train_on", "quant"]
     for (_, settings, train_on, quant), group in cells.groupby(keys, sort=False):
-        rows.append({"method": describe_method(group.iloc[0]), "settings": settings, "trained on": train_on,
-                     "weights": quant, "seeds": group["seed"].nunique(), "answers": f"{group['n_test'].sum():,}",
-                     "seconds per cell": f"{group['seconds'].mean():.1f}", "peak MB": f"{group['peak_mb'].max():,.0f}"})
+        rows.append({"method": describe_method(group.iloc[0]), "trained on": train_on, "weights": quant,
+                     "seeds": group["seed"].nunique(), "answers": f"{group['n_test'].sum():,}",
+                     "seconds per cell": f"{group['seconds'].mean():.1f}", "peak MB": f"{group['peak_mb'].max():,.0f}",
+                     "settings": in_words(settings)})
     return pd.DataFrame(rows)
 
-# %% ../nbs/api/62_report.ipynb #874ce3dd
+# %% ../nbs/api/62_report.ipynb #3e6c38fe
 def run_facts(
     store,              # of a study
     cells:pd.DataFrame, # of `reported_cells`
 ) -> list:              # (name, value) pairs
     "What identifies a run."
     versions = {f"{name} {version}" for mapping in cells["versions"] for name, version in (mapping or {}).items()}
-    facts = [("model", _listed(cells["model"])), ("fingerprint", _listed(cells["fingerprint"])),
-             ("data set", f"{_listed(cells['dataset'])}, {len(store.items):,} items"),
-             ("seeds", _listed(sorted(cells["seed"].unique()))), ("cells", f"{len(cells):,}"),
+    prints = cells.drop_duplicates(["model", "quant", "dtype", "fingerprint"])
+    facts = [("model", _listed(cells["model"]))]
+    facts += [(f"fingerprint, {cell['quant']} weights in {cell['dtype']}", cell["fingerprint"])
+              for _, cell in prints.iterrows()]
+    facts += [("data set", f"{_listed(cells['dataset'])}, {len(store.items):,} items"), ("cells", f"{len(cells):,}"),
              ("answers", f"{cells['n_test'].sum():,}"),
              ("time", f"{cells['seconds'].sum() / 60:.1f} minutes of computing"),
              ("made", f"{min(cells['created'].astype(str))} to {max(cells['created'].astype(str))}"),
              ("versions", ", ".join(sorted(versions))), ("report", f"e2h {__version__}")]
-    known = {"dataset", "items"}
-    return facts + [(name, value if isinstance(value, str) else json.dumps(value, default=str))
-                    for name, value in store.settings.items() if name not in known]
+    about = store.settings
+    tested = "half of each level, at most 600" if about.get("n_test") is None else f"{about['n_test']} of each level"
+    own = "the paper's own, arm by arm" if about.get("original") else "held out per seed, common to all arms"
+    return facts + [("measures", _listed(about["measures"])), ("test items", f"{tested}; {own}"),
+                    ("questions, sha256", about.get("questions", "")), ("levels, sha256", about.get("levels", ""))]
 
-# %% ../nbs/api/62_report.ipynb #027864ec
+# %% ../nbs/api/62_report.ipynb #7b09be5d
 def browse(
     records:pd.DataFrame, # of the study
     items:pd.DataFrame,   # with `question`, `choices` and `answer`
@@ -173,7 +187,7 @@ def browse(
         if questions: levels.append({"name": level, "questions": questions})
     return levels
 
-# %% ../nbs/api/62_report.ipynb #18e9accf
+# %% ../nbs/api/62_report.ipynb #0f808b38
 def _question(
     text, item_id, answers
 ) -> dict:
@@ -185,7 +199,7 @@ def _question(
     return {"item_id": item_id, "text": text["question"], "choices": choices, "arms": arms,
             "value": "" if pd.isna(value) else f"{value:.3g}", "share": f"{answers['correct'].mean():.0%}"}
 
-# %% ../nbs/api/62_report.ipynb #b0c8a552
+# %% ../nbs/api/62_report.ipynb #0d5c0097
 def _arm(
     answers
 ) -> dict:
@@ -200,14 +214,14 @@ def _arm(
     method = describe_method(first) + (f", {first['quant']}" if first.get("quant", "none") != "none" else "")
     return {"method": method, "train_on": first["train_on"], "marks": marks, "picked": picked}
 
-# %% ../nbs/api/62_report.ipynb #e9a69fb5
+# %% ../nbs/api/62_report.ipynb #b60e13d5
 def shots_anchor(
     run_id:str, # of a cell
 ) -> str:       # id of an element of the page
     "Where the shots of a cell stand on the page."
     return "shots-" + re.sub(r"[^A-Za-z0-9_-]", "-", str(run_id))
 
-# %% ../nbs/api/62_report.ipynb #b1c864ad
+# %% ../nbs/api/62_report.ipynb #92b1a041
 def list_shots(
     cells:pd.DataFrame,           # of `reported_cells`
     items:pd.DataFrame|None=None, # with `question`; ids are shown where it is missing
@@ -227,14 +241,14 @@ def list_shots(
                       "lines": [{"text": texts.get(item, item), "label": label} for item, label in zip(ids, labels)]})
     return shots
 
-# %% ../nbs/api/62_report.ipynb #5e5b8e64
+# %% ../nbs/api/62_report.ipynb #1efb5ca7
 def _first_to_last(
     loss
 ) -> str:
     "A loss, or where a list of losses began and ended."
     return f"{loss:.2f}" if np.isscalar(loss) else f"{loss[0]:.2f} to {loss[-1]:.2f}"
 
-# %% ../nbs/api/62_report.ipynb #b4b0c81f
+# %% ../nbs/api/62_report.ipynb #623b5bcd
 def inline_svg(
     figure,   # matplotlib figure
     name:str, # prefix that makes its ids unique
@@ -244,7 +258,7 @@ def inline_svg(
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     return re.sub(r'(url\(|href=")#', rf"\g<1>#{name}-", svg)
 
-# %% ../nbs/api/62_report.ipynb #300093ed
+# %% ../nbs/api/62_report.ipynb #eaffc794
 def _figure(
     figure, name, caption, details
 ) -> dict: # for the template
@@ -253,7 +267,7 @@ def _figure(
     return {"svg": Markup(inline_svg(figure, name)), "caption": caption,
             "alt": " ".join([figure.get_suptitle().replace("\n", " ") + ".", *details])}
 
-# %% ../nbs/api/62_report.ipynb #6d8a946a
+# %% ../nbs/api/62_report.ipynb #c3e8ee54
 def _figures(
     records, items, table, accuracies, measure
 ) -> dict: # name -> figure for the template
@@ -273,20 +287,19 @@ def _figures(
         [headline(row) for _, row in table.iterrows()])
     return figures
 
-# %% ../nbs/api/62_report.ipynb #b636cd0c
+# %% ../nbs/api/62_report.ipynb #dcb165b2
 def format_accuracies(
     accuracies:pd.DataFrame, # of `accuracy_table`
 ) -> pd.DataFrame:           # text
     "Accuracies as a table for reading: a row per condition, a column per test level."
     rows = {}
-    for _, row in accuracies.iterrows():
-        key = (describe_method(row), row["quant"], row["settings"], row["train_on"])
-        rows.setdefault(key, {})[f"{row['test']} items"] = (
+    for _, row in add_labels(accuracies).iterrows():
+        rows.setdefault((row["label"], row["train_on"]), {})[f"{row['test']} items"] = (
             f"{row['accuracy']:.1%} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]")
-    names = ["method", "weights", "settings", "trained on"]
+    names = ["method", "trained on"]
     return pd.DataFrame([dict(zip(names, key)) | cells for key, cells in rows.items()]).fillna("")
 
-# %% ../nbs/api/62_report.ipynb #91629a07
+# %% ../nbs/api/62_report.ipynb #562db0f3
 def report(
     store,             # of a study, see `open_store`
     path=None,         # file to write; by default report.html in the store's folder
@@ -304,13 +317,13 @@ def report(
     template = Environment(loader=PackageLoader("e2h", "assets"), autoescape=True).get_template("report.html")
     page = template.render(**_context(store, records, table, accuracies, measure, items), no_sgr=no_sgr,
                            figures=_figures(records, levels, table, accuracies, measure),
-                           methods=methods_paragraph(records, levels, table, measure, n_boot))
+                           methods=methods_paragraph(records, levels, table, measure))
     path = Path(path) if path else Path(store.path) / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path
 
-# %% ../nbs/api/62_report.ipynb #059c499c
+# %% ../nbs/api/62_report.ipynb #b5170230
 def _table_or_reason(
     records, n_boot
 ) -> tuple: # the SGR table or None, and why there is none
@@ -318,13 +331,13 @@ def _table_or_reason(
     try: return sgr_table(records, n_boot), ""
     except ValueError as reason: return None, str(reason)
 
-# %% ../nbs/api/62_report.ipynb #f8a8d637
+# %% ../nbs/api/62_report.ipynb #ceb98392
 def _context(
     store, records, table, accuracies, measure, items
 ) -> dict: # what the template shows, but for figures and methods
     "Tables and texts of the page."
     cells, dataset = reported_cells(store, records), _listed(records["dataset"])
-    columns = ["method", "settings", "train_on", "n_train", "seed", "quant", "n_test", "seconds", "peak_mb", "run_id"]
+    columns = ["method", "train_on", "n_train", "seed", "quant", "n_test", "seconds", "peak_mb", "run_id", "settings"]
     per_level = 20
     return {"title": f"Easy to hard: {dataset} by {measure}", "dataset": dataset, "measure": measure,
             "subtitle": (f"{_listed(records['model'])}; {records['item_id'].nunique():,} items, "

@@ -7,21 +7,23 @@ __all__ = ['Row', 'tokenise', 'partial_encode', 'score_row', 'Tree', 'grow', 'an
            'tree_logprobs', 'packable', 'Scored', 'score_choices', 'choice_logprobs', 'choice_states', 'predictions',
            'choice_probs']
 
-# %% ../nbs/api/24_scoring.ipynb #5b69d0c8
+# %% ../nbs/api/24_scoring.ipynb #f900537c
 import hashlib, json, os, tempfile
 from dataclasses import dataclass
+from importlib import import_module, metadata
+from pathlib import Path
 import numpy as np
 import pandas as pd
-from .lm import LM, cache_dir, require
+from .lm import LM, cache_dir, file_sha256, require
 
-# %% ../nbs/api/24_scoring.ipynb #8be91cf7
+# %% ../nbs/api/24_scoring.ipynb #195f5566
 @dataclass(frozen=True)
 class Row:
     "One prompt with one choice behind it."
     tokens: list  # token ids of the whole row
     start: int    # position of the first scored token; at least 1
 
-# %% ../nbs/api/24_scoring.ipynb #e477c08b
+# %% ../nbs/api/24_scoring.ipynb #5d8cd672
 def tokenise(
     lm:LM,                    # whose tokenizer
     prompts:list[str],        # N full prompt strings
@@ -42,7 +44,7 @@ def tokenise(
         out[i].append(Row(tokens, start))
     return out
 
-# %% ../nbs/api/24_scoring.ipynb #d480fdb9
+# %% ../nbs/api/24_scoring.ipynb #9e730e15
 def partial_encode(
     lm:LM,  # whose tokenizer
 ):          # a function (texts, add BOS as the tokenizer does) -> lists of token ids
@@ -52,7 +54,7 @@ def partial_encode(
         return lm.tokenizer(list(texts), add_special_tokens=special, split_special_tokens=True)["input_ids"]
     return encode
 
-# %% ../nbs/api/24_scoring.ipynb #c6adbd0c
+# %% ../nbs/api/24_scoring.ipynb #7af03df5
 def score_row(
     lm:LM,                # the model
     row:Row,              # tokens and where scoring starts
@@ -67,7 +69,7 @@ def score_row(
     total = logp.gather(1, ids[0, row.start:, None].to(logp.device)).sum().item()
     return total, np.array([out.hidden_states[layer][0, -1].float().cpu().numpy() for layer in layers])
 
-# %% ../nbs/api/24_scoring.ipynb #9c0fa963
+# %% ../nbs/api/24_scoring.ipynb #2e8d6cf7
 @dataclass
 class Tree:
     "Token rows merged where they begin alike; a parent comes before its children."
@@ -76,7 +78,7 @@ class Tree:
     depth: list   # T distances from the root
     path: list    # for each row the node of each of its tokens
 
-# %% ../nbs/api/24_scoring.ipynb #e748bec8
+# %% ../nbs/api/24_scoring.ipynb #ab375a11
 def grow(
     rows:list[list[int]],  # token ids of rows
 ) -> Tree:                 # with T <= total number of tokens
@@ -94,7 +96,7 @@ def grow(
         tree.path.append(path)
     return tree
 
-# %% ../nbs/api/24_scoring.ipynb #80b853e2
+# %% ../nbs/api/24_scoring.ipynb #03b851b1
 def ancestors(
     parent:list[int],  # T positions, -1 for a root
 ) -> np.ndarray:       # [T, T] bool: may row's node see column's node?
@@ -105,7 +107,7 @@ def ancestors(
         see[node, node] = True
     return see
 
-# %% ../nbs/api/24_scoring.ipynb #c2f5d308
+# %% ../nbs/api/24_scoring.ipynb #e0b44411
 def common_prefix(
     rows:list[Row],  # all rows of a call
 ) -> int:            # how many leading tokens they share, at most start - 1 of each
@@ -114,7 +116,7 @@ def common_prefix(
     shared = next((i for i, (a, b) in enumerate(zip(first, last)) if a != b), min(len(first), len(last)))
     return min(shared, min(r.start for r in rows) - 1)
 
-# %% ../nbs/api/24_scoring.ipynb #14556d76
+# %% ../nbs/api/24_scoring.ipynb #bd904401
 def pack(
     sizes:list[int],  # tokens that each item needs
     budget:int,       # most tokens in one pass
@@ -129,7 +131,7 @@ def pack(
         room -= size
     return groups
 
-# %% ../nbs/api/24_scoring.ipynb #3a4917ed
+# %% ../nbs/api/24_scoring.ipynb #038a58e2
 def tree_logprobs(
     lm:LM,                # the model
     rows:list[Row],       # R rows; without the tokens of the shared prefix if there is a cache
@@ -151,7 +153,7 @@ def tree_logprobs(
     if not layers: return total, None
     return total, torch.stack([out.hidden_states[layer][0, ends] for layer in layers], 1).float()
 
-# %% ../nbs/api/24_scoring.ipynb #ebd5a80d
+# %% ../nbs/api/24_scoring.ipynb #aab41600
 def _inputs(lm:LM, tree:Tree, cache) -> dict:
     "Ids, positions and mask [1, 1, T, prefix + T] of a tree behind a cached prefix."
     torch = require("torch")
@@ -162,7 +164,7 @@ def _inputs(lm:LM, tree:Tree, cache) -> dict:
     return dict(input_ids=ids, position_ids=place, attention_mask=mask[None, None].to(lm.device),
                 past_key_values=cache, use_cache=cache is not None)
 
-# %% ../nbs/api/24_scoring.ipynb #8903b243
+# %% ../nbs/api/24_scoring.ipynb #8538b3e8
 def packable(
     lm:LM,        # the model
     longest:int,  # tokens of the longest row
@@ -174,7 +176,7 @@ def packable(
     window = getattr(config, "sliding_window", None)
     return not (window and getattr(config, "use_sliding_window", True) and longest > window)
 
-# %% ../nbs/api/24_scoring.ipynb #87351218
+# %% ../nbs/api/24_scoring.ipynb #8f4e2a93
 @dataclass(frozen=True)
 class Scored:
     "What scoring gives for one item with C choices."
@@ -182,7 +184,7 @@ class Scored:
     n_tokens: list             # [C] scored tokens
     states: np.ndarray | None  # [C, layers, H] hidden states of the last tokens
 
-# %% ../nbs/api/24_scoring.ipynb #bc874259
+# %% ../nbs/api/24_scoring.ipynb #6cbfeecf
 def score_choices(
     lm:LM,                    # the model
     prompts:list[str],        # N full prompt strings
@@ -206,7 +208,7 @@ def score_choices(
     else: found = _score_packed(lm, items, layers, budget)
     return [_checked(i, item, *f, layers) for i, (item, f) in enumerate(zip(items, found))]
 
-# %% ../nbs/api/24_scoring.ipynb #d85d03ec
+# %% ../nbs/api/24_scoring.ipynb #12002a85
 def _score_packed(lm:LM, items:list[list[Row]], layers:tuple, budget:int) -> list:
     "Prefix once, then packs of trees: [(log-probabilities, states)] per item."
     torch = require("torch")
@@ -223,7 +225,7 @@ def _score_packed(lm:LM, items:list[list[Row]], layers:tuple, budget:int) -> lis
             out += zip(np.split(total.double().cpu().numpy(), sections), states)
     return out
 
-# %% ../nbs/api/24_scoring.ipynb #38cb62ed
+# %% ../nbs/api/24_scoring.ipynb #6769be51
 def _prefix_cache(lm:LM, tokens:list[int]):
     "Keys and values of the shared prefix, as a transformers cache; None where nothing is shared."
     torch, cache = require("torch"), require("transformers").DynamicCache()
@@ -232,7 +234,7 @@ def _prefix_cache(lm:LM, tokens:list[int]):
     lm.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
     return cache
 
-# %% ../nbs/api/24_scoring.ipynb #fc3beefd
+# %% ../nbs/api/24_scoring.ipynb #6d45cde6
 def _checked(i:int, item:list[Row], logprobs, states, layers:tuple) -> Scored:
     "A `Scored`, after a look for numbers that are none."
     if not np.isfinite(logprobs).all():
@@ -240,7 +242,7 @@ def _checked(i:int, item:list[Row], logprobs, states, layers:tuple) -> Scored:
                          "load it with dtype='float32'")
     return Scored(logprobs, [len(r.tokens) - r.start for r in item], states if layers else None)
 
-# %% ../nbs/api/24_scoring.ipynb #ba5556c7
+# %% ../nbs/api/24_scoring.ipynb #04f779c5
 def choice_logprobs(
     lm:LM,                    # the model
     prompts:list[str],        # N full prompt strings
@@ -250,7 +252,7 @@ def choice_logprobs(
     "Summed log-probability of each choice behind its prompt (paper, section 3)."
     return [s.logprobs for s in score_choices(lm, prompts, choices, join)]
 
-# %% ../nbs/api/24_scoring.ipynb #ad706e6c
+# %% ../nbs/api/24_scoring.ipynb #07aa9c8a
 def choice_states(
     lm:LM,                    # the model
     prompts:list[str],        # N full prompt strings
@@ -264,10 +266,12 @@ def choice_states(
         lm.memo.update(zip(keys, _states_on_disk(lm, prompts, choices, tuple(layers), join)))
     return [lm.memo[k] for k in keys]
 
-# %% ../nbs/api/24_scoring.ipynb #679af954
+# %% ../nbs/api/24_scoring.ipynb #a6bed59d
 def _states_on_disk(lm:LM, prompts, choices, layers:tuple, join:str) -> list[np.ndarray]:
     "Read a call's states from the cache folder, or compute and store them in one move."
-    what = json.dumps([lm.fingerprint, lm.dtype, str(lm.device), prompts, choices, layers, join])
+    made_by = [metadata.version("torch"), metadata.version("transformers"),
+               file_sha256(Path(import_module("e2h.scoring").__file__))]
+    what = json.dumps([made_by, lm.fingerprint, lm.dtype, str(lm.device), prompts, choices, layers, join])
     file = cache_dir() / "states" / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.npy"
     cuts = np.cumsum([len(c) for c in choices])[:-1]
     if file.exists():
@@ -280,7 +284,7 @@ def _states_on_disk(lm:LM, prompts, choices, layers:tuple, join:str) -> list[np.
     os.replace(tmp.name, file)
     return states
 
-# %% ../nbs/api/24_scoring.ipynb #ae804392
+# %% ../nbs/api/24_scoring.ipynb #4c8616ef
 def predictions(
     items:pd.DataFrame,      # the N items that were answered
     logprobs:list,           # N arrays of scores, one number a choice
@@ -296,7 +300,7 @@ def predictions(
         n_tokens=[list(n) for n in n_tokens], n_chars=[[len(c) for c in cs] for cs in items["choices"]],
         logp_gold=[float(s[a]) for s, a in zip(logprobs, gold)], n_dropped=n_dropped))
 
-# %% ../nbs/api/24_scoring.ipynb #5d0f7b56
+# %% ../nbs/api/24_scoring.ipynb #4464694c
 def choice_probs(
     predictions:pd.DataFrame,  # with `logprobs`, `n_tokens`, `n_chars`
     score:str="sum",           # "sum" (the paper), "token_mean" or "char_mean"

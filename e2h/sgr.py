@@ -6,17 +6,17 @@
 __all__ = ['ACCURACIES', 'SETTINGS', 'BASE', 'METHODS', 'simulate_records', 'to_matrix', 'resample_rows', 'resample_columns',
            'cluster_sums', 'paired_cells', 'resampled_differences', 'Estimate', 'as_frame', 'align', 'accuracy',
            'difference', 'two_sided_p', 'SGR', 'percentile_sets', 'gap_regime', 'sgr', 'read_records', 'in_order',
-           'accuracy_table', 'item_clusters', 'comparisons', 'placebo_share', 'sgr_table', 'format_sgr_table',
-           'describe_method']
+           'accuracy_table', 'item_clusters', 'comparisons', 'like', 'placebo_twin', 'placebo_share', 'sgr_table',
+           'format_sgr_table', 'describe_method']
 
-# %% ../nbs/api/50_sgr.ipynb #7d3872c1
+# %% ../nbs/api/50_sgr.ipynb #769e519b
 import json
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/api/50_sgr.ipynb #a31bd287
+# %% ../nbs/api/50_sgr.ipynb #fbb018a1
 ACCURACIES = {"icl": (.57, .60), "placebo": (.48, .48), "probe": (.51, .60)} # method -> trained on easy, on hard
 
 def simulate_records(
@@ -44,7 +44,7 @@ def simulate_records(
                                              method, train_on, number, rng))
     return pd.concat(cells, ignore_index=True)
 
-# %% ../nbs/api/50_sgr.ipynb #dd378758
+# %% ../nbs/api/50_sgr.ipynb #48c0282e
 _LABELS = {"icl": '{"k": 10, "labels": "gold"}', "placebo": '{"k": 10, "labels": "random"}'} # settings of the shots
 _N_TRAIN = {"zeroshot": 0, "icl": 10, "placebo": 10}
 
@@ -58,7 +58,7 @@ def _simulated_cell(
         settings=_LABELS.get(method, "{}"), train_on=train_on, n_train=_N_TRAIN.get(method, 160),
         seed=seed, noise=0., run_id=f"{method}-{train_on}-{seed}")
 
-# %% ../nbs/api/50_sgr.ipynb #c86f7ef3
+# %% ../nbs/api/50_sgr.ipynb #be5a2430
 def to_matrix(
     records:pd.DataFrame, # `item_id`, `seed` and `correct` of one condition, one row per answer
 ) -> pd.DataFrame:        # items x seeds: 1 right, 0 wrong, NaN where that seed did not test the item
@@ -70,7 +70,7 @@ def to_matrix(
                          "keep the rows of one condition, one answer per item and seed")
     return records.pivot(index="item_id", columns="seed", values="correct").astype(float)
 
-# %% ../nbs/api/50_sgr.ipynb #5c53a922
+# %% ../nbs/api/50_sgr.ipynb #e1bee454
 def resample_rows(
     sums_IK:np.ndarray,       # whole numbers: one row per item (or cluster), K columns to add up
     n_boot:int,               # resamples
@@ -87,7 +87,7 @@ def resample_rows(
         sums_BK[start:start + size] = counts @ sums_IK
     return sums_BK
 
-# %% ../nbs/api/50_sgr.ipynb #1167fc29
+# %% ../nbs/api/50_sgr.ipynb #2dbb4fb0
 def resample_columns(
     n_columns:int,           # seeds of a condition
     n_boot:int,              # resamples
@@ -96,7 +96,7 @@ def resample_columns(
     "Counts of `n_columns` columns drawn with replacement."
     return rng.multinomial(n_columns, np.full(n_columns, 1 / n_columns), size=n_boot)
 
-# %% ../nbs/api/50_sgr.ipynb #2312bac9
+# %% ../nbs/api/50_sgr.ipynb #6043800b
 def cluster_sums(
     values_IK:np.ndarray,     # one row per item
     clusters:np.ndarray|None=None, # cluster of each item; by default each item is its own
@@ -104,11 +104,12 @@ def cluster_sums(
     "Add up the rows of each cluster."
     if clusters is None: return values_IK
     codes, names = pd.factorize(np.asarray(clusters))
+    if (codes < 0).any(): raise ValueError(f"clusters: item {codes.argmin()} has none; give every item a cluster")
     sums_CK = np.zeros((len(names), values_IK.shape[1]))
     np.add.at(sums_CK, codes, values_IK)
     return sums_CK
 
-# %% ../nbs/api/50_sgr.ipynb #ac69f0e5
+# %% ../nbs/api/50_sgr.ipynb #c759c499
 def paired_cells(
     condition_IS:np.ndarray, # items x seeds, NaN where missing
     floor_IT:np.ndarray,     # the same items x seeds of the condition to subtract
@@ -119,7 +120,7 @@ def paired_cells(
     flat = len(condition_IS), -1
     return np.where(both, difference_IST, 0.).reshape(flat), both.astype(float).reshape(flat)
 
-# %% ../nbs/api/50_sgr.ipynb #9ae64409
+# %% ../nbs/api/50_sgr.ipynb #77a8e1b5
 def resampled_differences(
     floor_IT:np.ndarray,      # items x seeds of the condition to subtract
     conditions:list,          # items x seeds of each condition, the same items
@@ -140,7 +141,7 @@ def resampled_differences(
         results.append(((next(parts) * weights).sum(axis=1), (next(parts) * weights).sum(axis=1)))
     return results
 
-# %% ../nbs/api/50_sgr.ipynb #07fa62d1
+# %% ../nbs/api/50_sgr.ipynb #19c5c5d5
 @dataclass(frozen=True)
 class Estimate:
     "A number with its 95 % interval."
@@ -151,7 +152,7 @@ class Estimate:
     n_seeds:int        # training draws
     p:float = np.nan   # two-sided p-value that it is 0, where that was asked
 
-# %% ../nbs/api/50_sgr.ipynb #aa7dfedd
+# %% ../nbs/api/50_sgr.ipynb #83cd18d1
 def as_frame(
     matrix,   # frame or Series indexed by item_id, or array; items x seeds, NaN where missing
     name:str, # for the error messages
@@ -167,7 +168,7 @@ def as_frame(
                          f"{frame.iat[row, column]:g}; give 1 for right, 0 for wrong and NaN where it was not tested")
     return frame
 
-# %% ../nbs/api/50_sgr.ipynb #85e233c9
+# %% ../nbs/api/50_sgr.ipynb #6674799a
 def align(
     clusters=None, # cluster of each item: Series indexed by item_id, or array in the order of the rows
     **conditions,  # name=matrix; frames indexed by item_id, or arrays of equal length
@@ -189,7 +190,7 @@ def align(
     return ([frame.reindex(ids).to_numpy() for frame in frames.values()], ids,
             None if clusters is None else np.asarray(clusters))
 
-# %% ../nbs/api/50_sgr.ipynb #56ec3d1f
+# %% ../nbs/api/50_sgr.ipynb #d00cb479
 def accuracy(
     matrix,            # items x seeds of one condition, NaN where missing
     clusters=None,     # cluster of each item: Series indexed by item_id, or aligned array
@@ -199,7 +200,7 @@ def accuracy(
     "Accuracy of one condition with its two-way bootstrap interval."
     return _estimate(matrix, None, clusters, n_boot, seed)
 
-# %% ../nbs/api/50_sgr.ipynb #85db36aa
+# %% ../nbs/api/50_sgr.ipynb #ab18eabc
 def difference(
     condition,         # items x seeds
     floor,             # items x seeds of the condition to subtract, joined on item_id
@@ -210,7 +211,7 @@ def difference(
     "How much better `condition` is than `floor`, item by item."
     return _estimate(condition, floor, clusters, n_boot, seed)
 
-# %% ../nbs/api/50_sgr.ipynb #d639014c
+# %% ../nbs/api/50_sgr.ipynb #1b751f15
 def two_sided_p(
     replicates:np.ndarray, # bootstrap values of a difference
 ) -> float:                # between 1 / (n + 1) and 1
@@ -219,7 +220,7 @@ def two_sided_p(
     extreme = np.abs(replicates - mean) >= abs(mean)
     return float((1 + extreme.sum()) / (1 + len(replicates)))
 
-# %% ../nbs/api/50_sgr.ipynb #fbff7534
+# %% ../nbs/api/50_sgr.ipynb #61f8aa28
 def _estimate(
     condition, floor, clusters, n_boot, seed
 ) -> Estimate: # of the difference, or of the accuracy where `floor` is None
@@ -238,7 +239,7 @@ def _estimate(
     return Estimate(total / cells, low, high, int(keep.sum()), condition_IS.shape[1],
                     np.nan if floor is None else two_sided_p(values))
 
-# %% ../nbs/api/50_sgr.ipynb #9bc460b8
+# %% ../nbs/api/50_sgr.ipynb #d311f31f
 @dataclass(frozen=True)
 class SGR:
     "Supervision gap recovered, with what it rests on."
@@ -256,10 +257,11 @@ class SGR:
     hard:float         # accuracy, trained on hard
     n_items:int        # different items with an answer of zero-shot and of a trained model
     n_seeds:int        # of the trained condition that has fewer
+    n_clusters:int     # what the bootstrap drew: clusters of these items, or the items
     n_zero:int         # resamples with a gap of exactly 0
     n_dropped:int      # items left out: no zero-shot answer, or none of a trained model
 
-# %% ../nbs/api/50_sgr.ipynb #3a91e166
+# %% ../nbs/api/50_sgr.ipynb #c77eccf1
 def percentile_sets(
     ratios:np.ndarray, # finite bootstrap values
 ) -> tuple:            # the sets, and their kind
@@ -268,16 +270,15 @@ def percentile_sets(
     low, high = np.quantile(ratios, [.025, .975])
     return ((float(low), float(high)),), "bounded"
 
-# %% ../nbs/api/50_sgr.ipynb #dc014494
+# %% ../nbs/api/50_sgr.ipynb #d45f7bb4
 def gap_regime(
     gap:Estimate,   # hard - zero-shot
-    zero_share:float, # share of the resamples in which it is exactly 0
 ) -> str:           # ok, gap not separated, reversed
-    "Whether there is a gap to recover."
-    if gap.low <= 0 <= gap.high or zero_share > .001: return "gap not separated"
+    "Whether a gap is shown."
+    if gap.low <= 0 <= gap.high: return "gap not separated"
     return "ok" if gap.low > 0 else "reversed"
 
-# %% ../nbs/api/50_sgr.ipynb #a4bfd215
+# %% ../nbs/api/50_sgr.ipynb #00a44976
 def sgr(
     zero_shot,              # items x seeds (often one column): frame indexed by item_id or aligned array
     easy,                   # items x seeds of the models trained on easy items, NaN where missing
@@ -288,6 +289,7 @@ def sgr(
     seed:int=0,             # of the bootstrap
 ) -> SGR:                   # point, interval, p-values and regime
     "Supervision gap recovered: (easy - zero-shot) / (hard - zero-shot), on the same hard items."
+    if n_boot < 1: raise ValueError(f"n_boot={n_boot}; give the number of resamples, such as 10_000")
     if interval not in ("default", "percentile"):
         raise ValueError(f"interval '{interval}' is not known; there are: default, percentile")
     arrays, clusters, n_dropped = _comparable(zero_shot, easy, hard, clusters)
@@ -301,10 +303,10 @@ def sgr(
     point, gap_point, means = _observed(*arrays)
     gap = Estimate(gap_point, *np.quantile(gap_B, [.025, .975]), len(arrays[0]), n_seeds, two_sided_p(gap_B))
     return SGR(point, sets[0][0], sets[-1][1], sets, kind, two_sided_p(easy_gap_B), two_sided_p(easy_gap_B - gap_B),
-               gap_regime(gap, n_zero / n_boot), gap, **means, n_items=len(arrays[0]), n_seeds=n_seeds,
-               n_zero=n_zero, n_dropped=n_dropped)
+               gap_regime(gap), gap, **means, n_items=len(arrays[0]), n_seeds=n_seeds,
+               n_clusters=len(arrays[0] if clusters is None else set(clusters)), n_zero=n_zero, n_dropped=n_dropped)
 
-# %% ../nbs/api/50_sgr.ipynb #e1bc3471
+# %% ../nbs/api/50_sgr.ipynb #c6c41b96
 def _comparable(
     zero_shot, easy, hard, clusters
 ) -> tuple: # [zero_shot, easy, hard] as arrays, clusters, number of items left out
@@ -319,7 +321,7 @@ def _comparable(
     arrays = [array[:, ~np.isnan(array).all(axis=0)] for array in arrays]
     return arrays, None if clusters is None else clusters[keep], int((~keep).sum())
 
-# %% ../nbs/api/50_sgr.ipynb #7857d35d
+# %% ../nbs/api/50_sgr.ipynb #0941a7df
 def _observed(
     zero_shot_IT, easy_IS, hard_IS
 ) -> tuple: # SGR, gap, and the three accuracies as a dict
@@ -331,11 +333,11 @@ def _observed(
     return float(point), float(gap), {"zero_shot": float(hard - gap), "easy": float(np.nanmean(easy_IS)),
                                       "hard": float(hard)}
 
-# %% ../nbs/api/50_sgr.ipynb #811f24b2
+# %% ../nbs/api/50_sgr.ipynb #4c041b0b
 SETTINGS = ["dataset", "model", "quant", "dtype", "format", "method", "settings", "n_train", "noise"]
 BASE = SETTINGS[:5] # what zero-shot must share with the trained models it is compared with
 
-# %% ../nbs/api/50_sgr.ipynb #6cf541f0
+# %% ../nbs/api/50_sgr.ipynb #65b2dab3
 def read_records(
     records, # frame, or path of a .csv or .parquet file
 ) -> pd.DataFrame: # checked: the columns that the tables need are there, `correct` is 0 or 1
@@ -345,13 +347,15 @@ def read_records(
     for column in ["item_id", "method", "train_on", "seed", "correct", "level"]:
         if column not in records:
             raise KeyError(f"records: column '{column}' is missing; there are: {', '.join(map(str, records))}")
+    strange = records.loc[~records["level"].isin(["easy", "medium", "hard"]) & records["level"].notna(), "level"]
+    if len(strange): raise ValueError(f"records: level {strange.iloc[0]!r} is unknown; use easy, medium and hard")
     wrong = records[~records["correct"].isin([0, 1])]
     if len(wrong):
         raise ValueError(f"records: correct of item '{wrong['item_id'].iloc[0]}' is {wrong['correct'].iloc[0]}; "
                          "give 1 for right and 0 for wrong")
     return records
 
-# %% ../nbs/api/50_sgr.ipynb #8bbc44d6
+# %% ../nbs/api/50_sgr.ipynb #1306c7c8
 METHODS = {"zeroshot": "Zero-shot", "icl": "ICL", "placebo": "ICL, random labels", # as people say it
            "probe": "Linear probe", "qlora": "QLoRA"}
 
@@ -363,13 +367,14 @@ def in_order(
     return frame.sort_values(["method", "train_on"], kind="stable",
                              key=lambda column: column.astype(str).map(ranks).fillna(len(ranks)))
 
-# %% ../nbs/api/50_sgr.ipynb #c548dee8
+# %% ../nbs/api/50_sgr.ipynb #36e2afa2
 def accuracy_table(
     records,          # frame or path, see `read_records`
     n_boot:int=2_000, # resamples of each interval
     seed:int=0,       # of the bootstrap
 ) -> pd.DataFrame:    # settings, train_on, test, accuracy, low, high, n_items, n_seeds
     "Accuracy of every condition on all, easy, medium and hard test items."
+    if n_boot < 1: raise ValueError(f"n_boot={n_boot}; give the number of resamples, such as 2_000")
     records = in_order(read_records(records))
     keys, clusters, rows = [key for key in SETTINGS if key in records] + ["train_on"], item_clusters(records), []
     for values, condition in records.groupby(keys, sort=False, dropna=False):
@@ -381,15 +386,16 @@ def accuracy_table(
                         "high": estimate.high, "n_items": estimate.n_items, "n_seeds": estimate.n_seeds})
     return pd.DataFrame(rows)
 
-# %% ../nbs/api/50_sgr.ipynb #e331f933
+# %% ../nbs/api/50_sgr.ipynb #2488fa8c
 def item_clusters(
     records:pd.DataFrame, # with a `cluster` column, or without
 ) -> pd.Series:           # cluster of each item, indexed by item_id; None where there are none
     "The clusters that items come in."
     if "cluster" not in records or (records["cluster"] == records["item_id"]).all(): return None
-    return records.drop_duplicates("item_id").set_index("item_id")["cluster"]
+    clusters = records.drop_duplicates("item_id").set_index("item_id")["cluster"]
+    return clusters.fillna(clusters.index.to_series())  # an item without one is its own
 
-# %% ../nbs/api/50_sgr.ipynb #62128805
+# %% ../nbs/api/50_sgr.ipynb #7c50fc2a
 def comparisons(
     records:pd.DataFrame, # on hard items
 ) -> tuple:               # list of (settings, zero-shot, easy and hard records), and the settings left out
@@ -399,7 +405,7 @@ def comparisons(
     for values, condition in trained.groupby(keys, sort=False, dropna=False):
         settings = dict(zip(keys, values))
         arms = [condition[condition["train_on"] == level] for level in ("easy", "hard")]
-        zero = _like(records[records["method"] == "zeroshot"], {key: settings[key] for key in base})
+        zero = like(records[records["method"] == "zeroshot"], {key: settings[key] for key in base})
         if any(arm.empty for arm in arms): skipped.append(settings)
         elif zero.empty: raise ValueError(f"records: no zero-shot answers to hard items for {settings}; "
                                           "run method 'zeroshot' with the same model, quantisation and format")
@@ -408,41 +414,62 @@ def comparisons(
                                    "answers of one method trained on easy and trained on hard items")
     return found, skipped
 
-# %% ../nbs/api/50_sgr.ipynb #3edcba43
-def _like(
-    records, settings
-) -> pd.DataFrame: # the rows whose columns have these values
+# %% ../nbs/api/50_sgr.ipynb #2689ccd8
+def like(
+    records:pd.DataFrame, # or a table
+    settings:dict,        # column -> value; None and NaN agree with each other
+) -> pd.DataFrame:        # the rows whose columns have these values
     "Rows that agree with `settings`."
     agrees = np.ones(len(records), bool)
     for key, value in settings.items():
         agrees &= ((records[key] == value) | (records[key].isna() & pd.isna(value))).to_numpy(bool)
     return records[agrees]
 
-# %% ../nbs/api/50_sgr.ipynb #dc7e25ef
-def placebo_share(
+# %% ../nbs/api/50_sgr.ipynb #eb898978
+def placebo_twin(
     records:pd.DataFrame, # on hard items
-    settings:dict,        # of the in-context learning to explain
-    zero_shot:pd.DataFrame, # its zero-shot records
-    hard:pd.DataFrame,    # its hard-trained records
-) -> float:               # NaN where no twin with random labels was run, or the gap is 0
-    "Share of the gap that shots with random labels give."
+    settings:dict,        # of a trained method
+) -> pd.DataFrame:        # records of hard shots with random labels; empty where there are none
+    "The placebo of an in-context learning: the same settings but for the labels."
     base = {key: value for key, value in settings.items() if key not in ("method", "settings")}
-    twins = _like(records, base | {"method": "placebo", "train_on": "hard"})
-    if "settings" in settings and len(twins):
-        twins = twins[twins["settings"].map(_without_labels) == _without_labels(settings["settings"])]
-    if settings["method"] != "icl" or twins.empty: return np.nan
-    arrays = [align(condition=to_matrix(rows), floor=to_matrix(zero_shot))[0] for rows in (twins, hard)]
-    (placebo, cells), (gap, gap_cells) = ([block.sum() for block in paired_cells(*pair)] for pair in arrays)
-    return float(placebo * gap_cells / (gap * cells)) if gap and cells else np.nan
+    twins = like(records, base | {"method": "placebo", "train_on": "hard"})
+    if settings["method"] != "icl": return twins.iloc[:0]
+    if "settings" not in settings or twins.empty: return twins
+    return twins[twins["settings"].map(_without_labels) == _without_labels(settings["settings"])]
 
-# %% ../nbs/api/50_sgr.ipynb #81cb60ee
+# %% ../nbs/api/50_sgr.ipynb #9f643238
+def placebo_share(
+    placebo:pd.DataFrame,   # records of its placebo
+    zero_shot:pd.DataFrame, # its zero-shot records
+    hard:pd.DataFrame,      # its hard-trained records
+) -> float:                 # NaN where the gap is 0
+    "Share of the gap that shots with random labels give."
+    arrays = [align(condition=to_matrix(rows), floor=to_matrix(zero_shot))[0] for rows in (placebo, hard)]
+    (gain, cells), (gap, gap_cells) = ([block.sum() for block in paired_cells(*pair)] for pair in arrays)
+    return float(gain * gap_cells / (gap * cells)) if gap and cells else np.nan
+
+# %% ../nbs/api/50_sgr.ipynb #77d96e22
+def _placebo_fields(
+    records, settings, zero_shot, hard, clusters, n_boot, seed
+) -> dict: # share, and hard minus placebo with interval and p-value; NaN without a placebo
+    "What the placebo says about one comparison."
+    names = ["placebo_share", "over_placebo", "over_placebo_low", "over_placebo_high", "p_placebo"]
+    twin = placebo_twin(records, settings)
+    if twin.empty: return dict.fromkeys(names, np.nan)
+    over = difference(to_matrix(hard), to_matrix(twin), clusters, n_boot, seed)
+    return dict(zip(names, [placebo_share(twin, zero_shot, hard), over.point, over.low, over.high, over.p]))
+
+# %% ../nbs/api/50_sgr.ipynb #c13a39f4
 def _without_labels(
     settings
 ) -> dict: # of hyper-parameters
     "Hyper-parameters but for the kind of labels."
-    return {key: value for key, value in json.loads(settings).items() if key != "labels"}
+    try: values = json.loads(settings)
+    except (TypeError, ValueError):
+        raise ValueError(f"records: settings {settings!r} is not a JSON object; write {{}} where there is none") from None
+    return {key: value for key, value in values.items() if key != "labels"}
 
-# %% ../nbs/api/50_sgr.ipynb #032179ba
+# %% ../nbs/api/50_sgr.ipynb #2713da83
 def sgr_table(
     records,           # frame, or path of a .csv or .parquet file
     n_boot:int=10_000, # resamples of each row
@@ -454,25 +481,23 @@ def sgr_table(
     found, skipped = comparisons(on_hard)
     for settings, *conditions in found:
         result = sgr(*map(to_matrix, conditions), clusters=clusters, n_boot=n_boot, seed=seed)
-        share = placebo_share(on_hard, settings, conditions[0], conditions[2])
-        known = np.nan if result.regime == "gap not separated" else 1.
-        rows.append(settings | _fields(result, "n_items", "n_seeds", "zero_shot", "easy", "hard")
-                    | {"gap": result.gap.point, "gap_low": result.gap.low, "gap_high": result.gap.high}
-                    | {"placebo_share": share * known, "sgr": result.point * known}
-                    | {"low": result.low * known, "high": result.high * known}
-                    | _fields(result, "kind", "p_zero", "p_one", "regime"))
+        placebo = _placebo_fields(on_hard, settings, conditions[0], conditions[2], clusters, n_boot, seed)
+        rows.append(settings | _fields(result, "n_items", "n_clusters", "n_seeds", "zero_shot", "easy", "hard")
+                    | {"gap": result.gap.point, "gap_low": result.gap.low, "gap_high": result.gap.high} | placebo
+                    | {"sgr": result.point} | _fields(result, "low", "high", "kind", "p_zero", "p_one", "regime"))
     table = pd.DataFrame(rows)
-    table.attrs["skipped"] = skipped
+    table.loc[table["regime"] == "gap not separated", ["placebo_share", "sgr", "low", "high"]] = np.nan
+    table.attrs |= {"skipped": skipped, "n_boot": n_boot}
     return table
 
-# %% ../nbs/api/50_sgr.ipynb #e33a50c7
+# %% ../nbs/api/50_sgr.ipynb #8527f03c
 def _fields(
     record, *names
 ) -> dict: # name -> value
     "Some attributes by name."
     return {name: getattr(record, name) for name in names}
 
-# %% ../nbs/api/50_sgr.ipynb #a74cd0ae
+# %% ../nbs/api/50_sgr.ipynb #f61dc59e
 def format_sgr_table(
     table:pd.DataFrame, # of `sgr_table`
 ) -> pd.DataFrame:      # the same as strings, fit to print
@@ -483,23 +508,32 @@ def format_sgr_table(
     text["SGR [95 %]"] = [row.regime if row.regime == "gap not separated" else
                           _with_interval(row.sgr, row.low, row.high) + (" reversed" * (row.regime == "reversed"))
                           for row in table.itertuples()]
-    text["gap [95 %]"] = [_with_interval(*row) for row in table[["gap", "gap_low", "gap_high"]].to_numpy()]
-    text["placebo share"] = ["" if pd.isna(value) else f"{value:.1%}" for value in table["placebo_share"]]
+    text["gap in points [95 %]"] = [_points(*row) for row in table[["gap", "gap_low", "gap_high"]].to_numpy()]
+    text["placebo share"] = ["" if pd.isna(value) else f"{value:.0%}" for value in table["placebo_share"]]
+    over = table[["over_placebo", "over_placebo_low", "over_placebo_high"]].to_numpy()
+    text["hard - placebo [95 %]"] = ["" if np.isnan(row[0]) else _points(*row) for row in over]
     for column in ["zero_shot", "easy", "hard"]:
         text[column.replace("_", "-")] = [f"{value:.1%}" for value in table[column]]
-    text["items x seeds"] = [f"{row.n_items} x {row.n_seeds}" for row in table.itertuples()]
+    text["items (clusters) x seeds"] = [f"{row.n_items} ({row.n_clusters}) x {row.n_seeds}" for row in table.itertuples()]
     for column, title in [("p_zero", "p (SGR = 0)"), ("p_one", "p (SGR = 1)")]:
         text[title] = [f"{value:.3f}" if value >= .001 else "< 0.001" for value in table[column]]
     return text
 
-# %% ../nbs/api/50_sgr.ipynb #d57a7c9f
+# %% ../nbs/api/50_sgr.ipynb #0bb11ee5
 def _with_interval(
     point, low, high
 ) -> str: # in percent
     "A number and its interval."
     return f"{point:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
 
-# %% ../nbs/api/50_sgr.ipynb #ee99d417
+# %% ../nbs/api/50_sgr.ipynb #7b316401
+def _points(
+    point, low, high
+) -> str: # in percentage points
+    "A difference of accuracies and its interval."
+    return f"{100 * point:+.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+# %% ../nbs/api/50_sgr.ipynb #a50bfa07
 def describe_method(
     row, # mapping or table row with `method`, and `n_train` where known
 ) -> str: # such as "ICL (n = 10)"

@@ -6,7 +6,7 @@
 __all__ = ['levelled', 'fold_clusters', 'draw_test_fold', 'training_pool', 'draw_order', 'check_size', 'Split', 'rest_tested',
            'draw_split']
 
-# %% ../nbs/api/15_splits.ipynb #5487d2f0
+# %% ../nbs/api/15_splits.ipynb #eea5cb07
 import warnings
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ import pandas as pd
 
 from .hardness import LEVELS
 
-# %% ../nbs/api/15_splits.ipynb #25234e22
+# %% ../nbs/api/15_splits.ipynb #c7eca14c
 def levelled(
     items: pd.DataFrame,  # items with `item_id` and `cluster`, N rows
     levels,               # the level of each item, N values; NaN keeps an item out
@@ -23,10 +23,14 @@ def levelled(
     "Pair items with their levels, in an order that does not depend on the file."
     if len(items) != len(levels):
         raise ValueError(f"there are {len(items)} items but {len(levels)} levels; give one level per item")
+    if isinstance(levels, pd.Series):
+        if not items.index.isin(levels.index).all() or levels.index.has_duplicates:
+            raise ValueError("levels lack some rows of items; compute them from the same frame, with the same index")
+        levels = levels.reindex(items.index)
     frame = items[["item_id", "cluster"]].assign(level=np.asarray(levels, dtype=object))
     return frame.dropna(subset="level").sort_values("item_id", ignore_index=True)
 
-# %% ../nbs/api/15_splits.ipynb #a220d2f4
+# %% ../nbs/api/15_splits.ipynb #cedc496b
 def fold_clusters(
     frame: pd.DataFrame,  # `cluster` and `level` of N items
     n_test: dict,         # test items wanted of each level
@@ -43,7 +47,7 @@ def fold_clusters(
             missing = missing - brings
     return chosen
 
-# %% ../nbs/api/15_splits.ipynb #eed1739a
+# %% ../nbs/api/15_splits.ipynb #3223459b
 def draw_test_fold(
     frame: pd.DataFrame,        # `item_id`, `cluster`, `level` of N items, sorted
     n_test: int | None = None,  # test items per level; by default half of each level, at most 600
@@ -61,7 +65,7 @@ def draw_test_fold(
         tested += rng.permutation(ids)[: wanted.get(level, 0)].tolist()
     return sorted(tested), clusters
 
-# %% ../nbs/api/15_splits.ipynb #cf540c81
+# %% ../nbs/api/15_splits.ipynb #4ed35f77
 def training_pool(
     frame: pd.DataFrame,  # `item_id`, `cluster`, `level` of N items, sorted
     train_on: str,        # "easy", "medium", "hard" or "all"
@@ -72,7 +76,7 @@ def training_pool(
         raise KeyError(f"there is no level {train_on!r} to train on; give one of {arms}")
     return frame if train_on == "all" else frame[frame["level"] == train_on]
 
-# %% ../nbs/api/15_splits.ipynb #eb0429da
+# %% ../nbs/api/15_splits.ipynb #eade34eb
 def draw_order(
     pool: pd.DataFrame,  # the rows an arm may train on
     train_on: str,       # the arm
@@ -82,32 +86,33 @@ def draw_order(
     rng = np.random.default_rng([seed, 1, [*LEVELS, "all"].index(train_on)])
     return rng.permutation(pool["item_id"].to_numpy()).tolist()
 
-# %% ../nbs/api/15_splits.ipynb #b2dd9c92
+# %% ../nbs/api/15_splits.ipynb #ced3aba3
 def check_size(
     n_level: int,   # items of the level
     n_left: int,    # those that training can take
     n_train: int,   # those that it is to take
     train_on: str,  # the level
+    n_test: int | None = None,  # tests wanted of each level; fewer than 50 are enough if fewer are wanted
 ):
     "Say it when a level is too small to train on and to be tested on."
-    if n_level < n_train + 50:
-        raise ValueError(f"level {train_on!r} holds {n_level} items but n_train={n_train} plus 50 tests need "
-                         f"{n_train + 50}; give n_train={max(n_level - 50, 0)} or fewer, or wider cut-offs")
-    if n_left < n_train:
-        raise ValueError(f"level {train_on!r} holds {n_level} items, of which the test fold and its clusters leave "
-                         f"{n_left} but n_train={n_train}; give a smaller n_test or n_train={n_left} or fewer")
+    tests = min(50, n_test or 50)
+    room = max(min(n_level - tests, n_left), 0)
+    if n_train > room:
+        mend = f"give n_train={room} or fewer, a smaller n_test" if room else "give a smaller n_test"
+        raise ValueError(f"level {train_on!r} holds {n_level} items, and keeping {tests} for tests and the test fold's "
+                         f"clusters apart leaves {room}, but n_train={n_train}; {mend}, or wider cut-offs")
     if n_level < 1.5 * n_train:
         warnings.warn(f"level {train_on!r} holds {n_level} items, fewer than 1.5 times n_train={n_train}: "
                       "seeds will share most of their training items", stacklevel=3)
 
-# %% ../nbs/api/15_splits.ipynb #ef112e76
+# %% ../nbs/api/15_splits.ipynb #85eb037b
 @dataclass(frozen=True)
 class Split:
     "Who trains and who is tested, for one arm and one seed."
     train_ids: list[str]  # in the order of drawing
     test_ids: list[str]   # sorted
 
-# %% ../nbs/api/15_splits.ipynb #8c171643
+# %% ../nbs/api/15_splits.ipynb #f3487e25
 def rest_tested(
     frame: pd.DataFrame,  # `item_id`, `cluster`, `level` of N items, sorted
     train_ids: list,      # item_ids drawn for training
@@ -125,7 +130,7 @@ def rest_tested(
         tested += rng.permutation(ids)[:n_test].tolist()
     return sorted(tested)
 
-# %% ../nbs/api/15_splits.ipynb #59ee3249
+# %% ../nbs/api/15_splits.ipynb #c2d16131
 def draw_split(
     items: pd.DataFrame,        # items with `item_id` and `cluster`, N rows
     levels,                     # the level of each item, N values; NaN keeps an item out
@@ -142,10 +147,10 @@ def draw_split(
     frame = levelled(items, levels)
     pool = training_pool(frame, train_on)
     if original:
-        check_size(len(pool), len(pool), n_train, train_on)
+        check_size(len(pool), len(pool), n_train, train_on, n_test)
         train_ids = draw_order(pool, train_on, seed)[:n_train]
         return Split(train_ids, rest_tested(frame, train_ids, n_test, seed))
     test_ids, clusters = draw_test_fold(frame, n_test, seed)
     free = pool[~pool["cluster"].isin(clusters)]
-    check_size(len(pool), len(free), n_train, train_on)
+    check_size(len(pool), len(free), n_train, train_on, n_test)
     return Split(draw_order(free, train_on, seed)[:n_train], test_ids)

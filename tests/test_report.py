@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from e2h.plots import figure_svg, hardness_bins, plot_accuracy, plot_hardness, plot_levels, plot_sgr
+from e2h.plots import bin_centres, figure_svg, hardness_bins, plot_accuracy, plot_hardness, plot_levels, plot_sgr
 from e2h.report import headline, inline_svg, methods_paragraph, report
 from e2h.sgr import BASE, sgr_table, simulate_records
 from e2h.store import claim, open_store, write_cell
@@ -132,7 +132,7 @@ def test_an_unfinished_run_still_has_a_page(tmp_path, records, keep):
 def test_the_methods_paragraph_follows_the_records(records):
     world = records.query("quant == 'none'")
     items, table = world.drop_duplicates("item_id"), sgr_table(world, n_boot=500)
-    text = methods_paragraph(world, items, table, "fame", 500)
+    text = methods_paragraph(world, items, table, "fame")
     assert "150 easy, 150 medium, 150 hard items by fame" in text and "500 resamples" in text
     tested = world.query("level == 'hard' and method != 'zeroshot'")["item_id"].nunique()
     assert f"All arms of a seed answered the same hard test items; over the seeds {tested} different ones" in text
@@ -174,7 +174,7 @@ def test_plot_sgr_takes_records_or_a_table_and_writes_words(records):
 
 def test_bins_hold_equally_many_items(records):
     zero = records.query("method == 'zeroshot' and quant == 'none'")
-    points = hardness_bins(zero, bins=5)
+    points = hardness_bins(zero, bin_centres(records, bins=5))
     assert points["n_items"].tolist() == [90] * 5
     assert np.average(points["accuracy"], weights=points["n_items"]) == pytest.approx(zero["correct"].mean())
     assert points["value"].is_monotonic_increasing

