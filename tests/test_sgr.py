@@ -253,7 +253,8 @@ def test_table_has_the_columns_of_the_design(world):
     table = sgr_table(world, n_boot=500)
     assert table.columns.tolist() == (
         "dataset model quant dtype format method settings n_train noise n_items n_clusters n_seeds zero_shot easy hard gap "
-        "gap_low gap_high placebo_share over_placebo over_placebo_low over_placebo_high p_placebo sgr low high kind p_zero p_one regime").split()
+        "gap_low gap_high placebo_share "
+        "over_placebo over_placebo_low over_placebo_high p_placebo sgr low high kind p_zero p_one regime").split()
     assert table["method"].tolist() == ["icl", "probe"] and table["placebo_share"].notna().tolist() == [True, False]
     assert table["regime"].eq("ok").all()
     assert table["gap"].to_numpy() == pytest.approx((table["hard"] - table["zero_shot"]).to_numpy())
