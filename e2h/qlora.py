@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['adapter', 'QLoRA', 'batch_loss', 'fit_adapter', 'epoch_order', 'AdapterPredictor']
 
-# %% ../nbs/api/34_qlora.ipynb #e32fdff1
+# %% ../nbs/api/34_qlora.ipynb #9051e5a5
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from .lm import LM, require
 from .prompts import FORMATS, choice_strings, prompts
-from .scoring import grow, pack, predictions, score_choices, tokenise, tree_logprobs
+from .scoring import check_context, grow, pack, predictions, score_choices, tokenise, tree_logprobs
 
-# %% ../nbs/api/34_qlora.ipynb #9c1859e2
+# %% ../nbs/api/34_qlora.ipynb #2c58f82e
 @contextmanager
 def adapter(
     lm:LM,             # the base, quantised or not
@@ -29,18 +29,21 @@ def adapter(
     if missing: raise ValueError(f"{lm.name} has no layers named {missing}; give QLoRA(targets=...) others")
     config = peft.LoraConfig(r=method.r, lora_alpha=method.alpha, lora_dropout=method.dropout,
                              target_modules=list(method.targets), task_type="CAUSAL_LM")
+    before = [(weight, weight.requires_grad) for weight in lm.model.parameters()]
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 asks transformers by an old name
         torch.manual_seed(seed)
         model = peft.get_peft_model(lm.model, config)
-    if weights: peft.set_peft_model_state_dict(model, weights)
-    try: yield model
+    try:
+        if weights: peft.set_peft_model_state_dict(model, weights)
+        yield model
     finally:
         model.unload()
         lm.model.__dict__.pop("peft_config", None)
+        for weight, trainable in before: weight.requires_grad_(trainable)
         lm.model.eval()
 
-# %% ../nbs/api/34_qlora.ipynb #ffe51aa8
+# %% ../nbs/api/34_qlora.ipynb #ad334a2f
 @dataclass(frozen=True)
 class QLoRA:
     "LoRA on the model that is given, trained with a softmax over each item's choices (paper, section 3)."
@@ -60,7 +63,7 @@ class QLoRA:
         "Trained adapters; `seed` draws first weights, order and dropout."
         return fit_adapter(self, lm, items, seed)
 
-# %% ../nbs/api/34_qlora.ipynb #7a9c5a5b
+# %% ../nbs/api/34_qlora.ipynb #0e65dae1
 def batch_loss(
     lm:LM,             # with adapters in
     items:list,        # B lists of rows, one a choice
@@ -79,7 +82,7 @@ def batch_loss(
     if not np.isfinite(total): raise ValueError(f"QLoRA: the loss is {total}; lower lr or use dtype='float32'")
     return total
 
-# %% ../nbs/api/34_qlora.ipynb #e4d63cbd
+# %% ../nbs/api/34_qlora.ipynb #4f00a788
 def fit_adapter(
     method:QLoRA,        # hyper-parameters
     lm:LM,               # the base
@@ -90,6 +93,7 @@ def fit_adapter(
     torch, peft = require("torch"), require("peft")
     texts = prompts(items, format=method.format, model_name=lm.name)
     rows = tokenise(lm, texts, choice_strings(items, method.format), FORMATS[method.format].join)
+    check_context(lm, rows)
     order = epoch_order(len(items), method.epochs, method.batch, seed)
     with adapter(lm, method, seed) as model, torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -105,7 +109,7 @@ def fit_adapter(
         weights = {k: v.detach().clone() for k, v in peft.get_peft_model_state_dict(model).items()}
     return AdapterPredictor(lm, method, weights, {"loss": losses})
 
-# %% ../nbs/api/34_qlora.ipynb #ab4bd090
+# %% ../nbs/api/34_qlora.ipynb #9942001e
 def epoch_order(
     n:int,       # items
     epochs:int,  # passes
@@ -117,7 +121,7 @@ def epoch_order(
     cuts = np.arange(batch, n, batch)
     return [b for _ in range(epochs) for b in np.split(rng.permutation(n), cuts)]
 
-# %% ../nbs/api/34_qlora.ipynb #87b08495
+# %% ../nbs/api/34_qlora.ipynb #c79e2715
 @dataclass
 class AdapterPredictor:
     "Answers items with trained adapters on the base."

@@ -6,7 +6,7 @@
 __all__ = ['reported_cells', 'headline', 'methods_paragraph', 'run_table', 'run_facts', 'browse', 'shots_anchor', 'list_shots',
            'inline_svg', 'format_accuracies', 'report']
 
-# %% ../nbs/api/62_report.ipynb #4667776e
+# %% ../nbs/api/62_report.ipynb #2982aa8d
 import json
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ from . import __version__
 from .plots import INK, add_labels, figure_svg, in_words, plot_accuracy, plot_hardness, plot_levels, plot_sgr
 from .sgr import BASE, METHODS, accuracy_table, describe_method, format_sgr_table, in_order, item_clusters, sgr_table
 
-# %% ../nbs/api/62_report.ipynb #087c4090
+# %% ../nbs/api/62_report.ipynb #80587207
 def reported_cells(
     store,                # of a study
     records:pd.DataFrame, # that the page is about
@@ -27,7 +27,7 @@ def reported_cells(
     cells = cells.assign(settings=cells["settings"].map(json.dumps))
     return in_order(cells.sort_values(["quant", "settings", "n_train", "seed"])).reset_index(drop=True)
 
-# %% ../nbs/api/62_report.ipynb #d82d7784
+# %% ../nbs/api/62_report.ipynb #77ec0a63
 def headline(
     row, # of `sgr_table`
 ) -> str: # for the page
@@ -45,7 +45,7 @@ def headline(
     return (f"{text}. Random labels give {row['placebo_share']:.0%} of it too: true labels add {over}"
             + ("." if shown else ", which is not separated from zero, so the gap is no evidence of what labels teach."))
 
-# %% ../nbs/api/62_report.ipynb #3d22a286
+# %% ../nbs/api/62_report.ipynb #2f102f6e
 def methods_paragraph(
     records:pd.DataFrame,  # of the study
     items:pd.DataFrame,    # `item_id`, `value` and `level`
@@ -69,7 +69,7 @@ def methods_paragraph(
         _results(table),
         f"Computed with e2h {__version__}, after Hase et al. (2024, arXiv 2401.06751)."])
 
-# %% ../nbs/api/62_report.ipynb #0babcd8c
+# %% ../nbs/api/62_report.ipynb #749007c8
 def _listed(
     column
 ) -> str:
@@ -77,7 +77,7 @@ def _listed(
     values = list(dict.fromkeys(map(str, column)))
     return values[0] if len(values) == 1 else ", ".join(values[:-1]) + " and " + values[-1]
 
-# %% ../nbs/api/62_report.ipynb #a1bb7648
+# %% ../nbs/api/62_report.ipynb #e74dfe75
 def _precisions(
     records
 ) -> str:
@@ -85,7 +85,7 @@ def _precisions(
     pairs = records[["quant", "dtype"]].drop_duplicates().itertuples(index=False)
     return "; ".join(dtype if quant == "none" else f"{quant} weights with {dtype}" for quant, dtype in pairs)
 
-# %% ../nbs/api/62_report.ipynb #b8e9d642
+# %% ../nbs/api/62_report.ipynb #70473d2b
 def _unit(
     records
 ) -> str:
@@ -93,7 +93,7 @@ def _unit(
     clusters = item_clusters(records)
     return "items" if clusters is None else f"{clusters.nunique():,} clusters of items"
 
-# %% ../nbs/api/62_report.ipynb #b6e87bcc
+# %% ../nbs/api/62_report.ipynb #4f0f6af8
 def _trained_sentence(
     trained
 ) -> str:
@@ -106,7 +106,7 @@ def _trained_sentence(
         parts.append(f"{name} ({n_train:.0f} items; {rows['seed'].nunique()} seeds; {kept})")
     return f"Training items were drawn from the {_listed(trained['train_on'])} items: {_listed(parts)}."
 
-# %% ../nbs/api/62_report.ipynb #497d082f
+# %% ../nbs/api/62_report.ipynb #fb5c8087
 def _folds_sentence(
     hard
 ) -> str: # of the trained models' answers to hard items
@@ -118,7 +118,7 @@ def _folds_sentence(
     return (f"{same} answered the same hard test items; "
             f"over the seeds {hard['item_id'].nunique():,} different ones were tested.")
 
-# %% ../nbs/api/62_report.ipynb #26408603
+# %% ../nbs/api/62_report.ipynb #5a425465
 def _results(
     table
 ) -> str:
@@ -135,7 +135,7 @@ def _results(
                      f"{100 * row['gap_high']:.1f}]{over}, {ratio}")
     return "On hard items: " + "; ".join(lines) + "."
 
-# %% ../nbs/api/62_report.ipynb #5bf7dea2
+# %% ../nbs/api/62_report.ipynb #3c12468e
 def run_table(
     cells:pd.DataFrame, # of `reported_cells`
 ) -> pd.DataFrame:      # text, one row per method and training level
@@ -148,7 +148,7 @@ def run_table(
                      "settings": in_words(settings)})
     return pd.DataFrame(rows)
 
-# %% ../nbs/api/62_report.ipynb #3e6c38fe
+# %% ../nbs/api/62_report.ipynb #43ab9207
 def run_facts(
     store,              # of a study
     cells:pd.DataFrame, # of `reported_cells`
@@ -170,7 +170,7 @@ def run_facts(
     return facts + [("measures", _listed(about["measures"])), ("test items", f"{tested}; {own}"),
                     ("questions, sha256", about.get("questions", "")), ("levels, sha256", about.get("levels", ""))]
 
-# %% ../nbs/api/62_report.ipynb #7b09be5d
+# %% ../nbs/api/62_report.ipynb #03e6cfc2
 def browse(
     records:pd.DataFrame, # of the study
     items:pd.DataFrame,   # with `question`, `choices` and `answer`
@@ -187,7 +187,7 @@ def browse(
         if questions: levels.append({"name": level, "questions": questions})
     return levels
 
-# %% ../nbs/api/62_report.ipynb #0f808b38
+# %% ../nbs/api/62_report.ipynb #ad476d6c
 def _question(
     text, item_id, answers
 ) -> dict:
@@ -199,7 +199,7 @@ def _question(
     return {"item_id": item_id, "text": text["question"], "choices": choices, "arms": arms,
             "value": "" if pd.isna(value) else f"{value:.3g}", "share": f"{answers['correct'].mean():.0%}"}
 
-# %% ../nbs/api/62_report.ipynb #0d5c0097
+# %% ../nbs/api/62_report.ipynb #f7fa8d25
 def _arm(
     answers
 ) -> dict:
@@ -214,14 +214,14 @@ def _arm(
     method = describe_method(first) + (f", {first['quant']}" if first.get("quant", "none") != "none" else "")
     return {"method": method, "train_on": first["train_on"], "marks": marks, "picked": picked}
 
-# %% ../nbs/api/62_report.ipynb #b60e13d5
+# %% ../nbs/api/62_report.ipynb #e60d6017
 def shots_anchor(
     run_id:str, # of a cell
 ) -> str:       # id of an element of the page
     "Where the shots of a cell stand on the page."
     return "shots-" + re.sub(r"[^A-Za-z0-9_-]", "-", str(run_id))
 
-# %% ../nbs/api/62_report.ipynb #92b1a041
+# %% ../nbs/api/62_report.ipynb #ef2d6704
 def list_shots(
     cells:pd.DataFrame,           # of `reported_cells`
     items:pd.DataFrame|None=None, # with `question`; ids are shown where it is missing
@@ -241,14 +241,14 @@ def list_shots(
                       "lines": [{"text": texts.get(item, item), "label": label} for item, label in zip(ids, labels)]})
     return shots
 
-# %% ../nbs/api/62_report.ipynb #1efb5ca7
+# %% ../nbs/api/62_report.ipynb #d51ea2a8
 def _first_to_last(
     loss
 ) -> str:
     "A loss, or where a list of losses began and ended."
     return f"{loss:.2f}" if np.isscalar(loss) else f"{loss[0]:.2f} to {loss[-1]:.2f}"
 
-# %% ../nbs/api/62_report.ipynb #623b5bcd
+# %% ../nbs/api/62_report.ipynb #3104e3a3
 def inline_svg(
     figure,   # matplotlib figure
     name:str, # prefix that makes its ids unique
@@ -258,7 +258,7 @@ def inline_svg(
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     return re.sub(r'(url\(|href=")#', rf"\g<1>#{name}-", svg)
 
-# %% ../nbs/api/62_report.ipynb #eaffc794
+# %% ../nbs/api/62_report.ipynb #63922dad
 def _figure(
     figure, name, caption, details
 ) -> dict: # for the template
@@ -267,7 +267,7 @@ def _figure(
     return {"svg": Markup(inline_svg(figure, name)), "caption": caption,
             "alt": " ".join([figure.get_suptitle().replace("\n", " ") + ".", *details])}
 
-# %% ../nbs/api/62_report.ipynb #c3e8ee54
+# %% ../nbs/api/62_report.ipynb #cac5266b
 def _figures(
     records, items, table, accuracies, measure
 ) -> dict: # name -> figure for the template
@@ -287,7 +287,7 @@ def _figures(
         [headline(row) for _, row in table.iterrows()])
     return figures
 
-# %% ../nbs/api/62_report.ipynb #dcb165b2
+# %% ../nbs/api/62_report.ipynb #083793ad
 def format_accuracies(
     accuracies:pd.DataFrame, # of `accuracy_table`
 ) -> pd.DataFrame:           # text
@@ -299,7 +299,7 @@ def format_accuracies(
     names = ["method", "trained on"]
     return pd.DataFrame([dict(zip(names, key)) | cells for key, cells in rows.items()]).fillna("")
 
-# %% ../nbs/api/62_report.ipynb #562db0f3
+# %% ../nbs/api/62_report.ipynb #467c9aba
 def report(
     store,             # of a study, see `open_store`
     path=None,         # file to write; by default report.html in the store's folder
@@ -323,7 +323,7 @@ def report(
     path.write_text(page, encoding="utf-8")
     return path
 
-# %% ../nbs/api/62_report.ipynb #b5170230
+# %% ../nbs/api/62_report.ipynb #c315dcde
 def _table_or_reason(
     records, n_boot
 ) -> tuple: # the SGR table or None, and why there is none
@@ -331,7 +331,7 @@ def _table_or_reason(
     try: return sgr_table(records, n_boot), ""
     except ValueError as reason: return None, str(reason)
 
-# %% ../nbs/api/62_report.ipynb #ceb98392
+# %% ../nbs/api/62_report.ipynb #fda25eff
 def _context(
     store, records, table, accuracies, measure, items
 ) -> dict: # what the template shows, but for figures and methods

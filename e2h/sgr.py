@@ -9,14 +9,14 @@ __all__ = ['ACCURACIES', 'SETTINGS', 'BASE', 'METHODS', 'simulate_records', 'to_
            'accuracy_table', 'item_clusters', 'comparisons', 'like', 'placebo_twin', 'placebo_share', 'sgr_table',
            'format_sgr_table', 'describe_method']
 
-# %% ../nbs/api/50_sgr.ipynb #769e519b
+# %% ../nbs/api/50_sgr.ipynb #85c7a30c
 import json
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/api/50_sgr.ipynb #fbb018a1
+# %% ../nbs/api/50_sgr.ipynb #7f154cc0
 ACCURACIES = {"icl": (.57, .60), "placebo": (.48, .48), "probe": (.51, .60)} # method -> trained on easy, on hard
 
 def simulate_records(
@@ -44,7 +44,7 @@ def simulate_records(
                                              method, train_on, number, rng))
     return pd.concat(cells, ignore_index=True)
 
-# %% ../nbs/api/50_sgr.ipynb #48c0282e
+# %% ../nbs/api/50_sgr.ipynb #8423395d
 _LABELS = {"icl": '{"k": 10, "labels": "gold"}', "placebo": '{"k": 10, "labels": "random"}'} # settings of the shots
 _N_TRAIN = {"zeroshot": 0, "icl": 10, "placebo": 10}
 
@@ -58,7 +58,7 @@ def _simulated_cell(
         settings=_LABELS.get(method, "{}"), train_on=train_on, n_train=_N_TRAIN.get(method, 160),
         seed=seed, noise=0., run_id=f"{method}-{train_on}-{seed}")
 
-# %% ../nbs/api/50_sgr.ipynb #be5a2430
+# %% ../nbs/api/50_sgr.ipynb #3be2f095
 def to_matrix(
     records:pd.DataFrame, # `item_id`, `seed` and `correct` of one condition, one row per answer
 ) -> pd.DataFrame:        # items x seeds: 1 right, 0 wrong, NaN where that seed did not test the item
@@ -70,7 +70,7 @@ def to_matrix(
                          "keep the rows of one condition, one answer per item and seed")
     return records.pivot(index="item_id", columns="seed", values="correct").astype(float)
 
-# %% ../nbs/api/50_sgr.ipynb #e1bee454
+# %% ../nbs/api/50_sgr.ipynb #8c967449
 def resample_rows(
     sums_IK:np.ndarray,       # whole numbers: one row per item (or cluster), K columns to add up
     n_boot:int,               # resamples
@@ -87,7 +87,7 @@ def resample_rows(
         sums_BK[start:start + size] = counts @ sums_IK
     return sums_BK
 
-# %% ../nbs/api/50_sgr.ipynb #2dbb4fb0
+# %% ../nbs/api/50_sgr.ipynb #f08462a3
 def resample_columns(
     n_columns:int,           # seeds of a condition
     n_boot:int,              # resamples
@@ -96,7 +96,7 @@ def resample_columns(
     "Counts of `n_columns` columns drawn with replacement."
     return rng.multinomial(n_columns, np.full(n_columns, 1 / n_columns), size=n_boot)
 
-# %% ../nbs/api/50_sgr.ipynb #6043800b
+# %% ../nbs/api/50_sgr.ipynb #4624936e
 def cluster_sums(
     values_IK:np.ndarray,     # one row per item
     clusters:np.ndarray|None=None, # cluster of each item; by default each item is its own
@@ -109,7 +109,7 @@ def cluster_sums(
     np.add.at(sums_CK, codes, values_IK)
     return sums_CK
 
-# %% ../nbs/api/50_sgr.ipynb #c759c499
+# %% ../nbs/api/50_sgr.ipynb #f0436540
 def paired_cells(
     condition_IS:np.ndarray, # items x seeds, NaN where missing
     floor_IT:np.ndarray,     # the same items x seeds of the condition to subtract
@@ -120,7 +120,7 @@ def paired_cells(
     flat = len(condition_IS), -1
     return np.where(both, difference_IST, 0.).reshape(flat), both.astype(float).reshape(flat)
 
-# %% ../nbs/api/50_sgr.ipynb #77a8e1b5
+# %% ../nbs/api/50_sgr.ipynb #f7cdf844
 def resampled_differences(
     floor_IT:np.ndarray,      # items x seeds of the condition to subtract
     conditions:list,          # items x seeds of each condition, the same items
@@ -141,7 +141,7 @@ def resampled_differences(
         results.append(((next(parts) * weights).sum(axis=1), (next(parts) * weights).sum(axis=1)))
     return results
 
-# %% ../nbs/api/50_sgr.ipynb #19c5c5d5
+# %% ../nbs/api/50_sgr.ipynb #fcd11728
 @dataclass(frozen=True)
 class Estimate:
     "A number with its 95 % interval."
@@ -152,7 +152,7 @@ class Estimate:
     n_seeds:int        # training draws
     p:float = np.nan   # two-sided p-value that it is 0, where that was asked
 
-# %% ../nbs/api/50_sgr.ipynb #83cd18d1
+# %% ../nbs/api/50_sgr.ipynb #1cdeb8aa
 def as_frame(
     matrix,   # frame or Series indexed by item_id, or array; items x seeds, NaN where missing
     name:str, # for the error messages
@@ -168,7 +168,7 @@ def as_frame(
                          f"{frame.iat[row, column]:g}; give 1 for right, 0 for wrong and NaN where it was not tested")
     return frame
 
-# %% ../nbs/api/50_sgr.ipynb #6674799a
+# %% ../nbs/api/50_sgr.ipynb #7bfb5008
 def align(
     clusters=None, # cluster of each item: Series indexed by item_id, or array in the order of the rows
     **conditions,  # name=matrix; frames indexed by item_id, or arrays of equal length
@@ -190,7 +190,7 @@ def align(
     return ([frame.reindex(ids).to_numpy() for frame in frames.values()], ids,
             None if clusters is None else np.asarray(clusters))
 
-# %% ../nbs/api/50_sgr.ipynb #d00cb479
+# %% ../nbs/api/50_sgr.ipynb #54fe2b47
 def accuracy(
     matrix,            # items x seeds of one condition, NaN where missing
     clusters=None,     # cluster of each item: Series indexed by item_id, or aligned array
@@ -200,7 +200,7 @@ def accuracy(
     "Accuracy of one condition with its two-way bootstrap interval."
     return _estimate(matrix, None, clusters, n_boot, seed)
 
-# %% ../nbs/api/50_sgr.ipynb #ab18eabc
+# %% ../nbs/api/50_sgr.ipynb #96a0883c
 def difference(
     condition,         # items x seeds
     floor,             # items x seeds of the condition to subtract, joined on item_id
@@ -211,16 +211,16 @@ def difference(
     "How much better `condition` is than `floor`, item by item."
     return _estimate(condition, floor, clusters, n_boot, seed)
 
-# %% ../nbs/api/50_sgr.ipynb #1b751f15
+# %% ../nbs/api/50_sgr.ipynb #67903755
 def two_sided_p(
     replicates:np.ndarray, # bootstrap values of a difference
 ) -> float:                # between 1 / (n + 1) and 1
     "Share of the centred bootstrap that is at least as far from 0 as its mean was."
     mean = replicates.mean()
-    extreme = np.abs(replicates - mean) >= abs(mean)
+    extreme = np.abs(replicates - mean) >= abs(mean) - 1e-12  # ties count, whatever their rounding
     return float((1 + extreme.sum()) / (1 + len(replicates)))
 
-# %% ../nbs/api/50_sgr.ipynb #61f8aa28
+# %% ../nbs/api/50_sgr.ipynb #ab2da973
 def _estimate(
     condition, floor, clusters, n_boot, seed
 ) -> Estimate: # of the difference, or of the accuracy where `floor` is None
@@ -230,7 +230,8 @@ def _estimate(
     arrays = arrays if len(arrays) == 2 else [arrays[0], np.zeros((len(arrays[0]), 1))]
     keep = ~np.isnan(arrays[0]).all(axis=1) & ~np.isnan(arrays[1]).all(axis=1)
     if not keep.any(): raise ValueError("no item was answered in both conditions: compare answers to the same items")
-    condition_IS, floor_IT = (array[keep] for array in arrays)
+    arrays = [array[keep] for array in arrays]
+    condition_IS, floor_IT = (array[:, ~np.isnan(array).all(axis=0)] for array in arrays)  # seeds with an answer
     total, cells = (block.sum() for block in paired_cells(condition_IS, floor_IT))
     [(total_B, cells_B)] = resampled_differences(floor_IT, [condition_IS],
                                                  None if clusters is None else clusters[keep], n_boot, seed)
@@ -239,7 +240,7 @@ def _estimate(
     return Estimate(total / cells, low, high, int(keep.sum()), condition_IS.shape[1],
                     np.nan if floor is None else two_sided_p(values))
 
-# %% ../nbs/api/50_sgr.ipynb #d311f31f
+# %% ../nbs/api/50_sgr.ipynb #e3789064
 @dataclass(frozen=True)
 class SGR:
     "Supervision gap recovered, with what it rests on."
@@ -261,7 +262,7 @@ class SGR:
     n_zero:int         # resamples with a gap of exactly 0
     n_dropped:int      # items left out: no zero-shot answer, or none of a trained model
 
-# %% ../nbs/api/50_sgr.ipynb #c77eccf1
+# %% ../nbs/api/50_sgr.ipynb #62e47c6e
 def percentile_sets(
     ratios:np.ndarray, # finite bootstrap values
 ) -> tuple:            # the sets, and their kind
@@ -270,7 +271,7 @@ def percentile_sets(
     low, high = np.quantile(ratios, [.025, .975])
     return ((float(low), float(high)),), "bounded"
 
-# %% ../nbs/api/50_sgr.ipynb #d45f7bb4
+# %% ../nbs/api/50_sgr.ipynb #20afdd4a
 def gap_regime(
     gap:Estimate,   # hard - zero-shot
 ) -> str:           # ok, gap not separated, reversed
@@ -278,7 +279,7 @@ def gap_regime(
     if gap.low <= 0 <= gap.high: return "gap not separated"
     return "ok" if gap.low > 0 else "reversed"
 
-# %% ../nbs/api/50_sgr.ipynb #00a44976
+# %% ../nbs/api/50_sgr.ipynb #31c5c30b
 def sgr(
     zero_shot,              # items x seeds (often one column): frame indexed by item_id or aligned array
     easy,                   # items x seeds of the models trained on easy items, NaN where missing
@@ -298,7 +299,7 @@ def sgr(
     finite = some & (hard_B != 0)
     sets, kind = percentile_sets(easy_B[finite] * n_hard_B[finite] / (hard_B[finite] * n_easy_B[finite]))
     easy_gap_B, gap_B = easy_B[some] / n_easy_B[some], hard_B[some] / n_hard_B[some]
-    n_zero = int((hard_B == 0).sum())
+    n_zero = int((some & (hard_B == 0)).sum())
     n_seeds = min(array.shape[1] for array in arrays[1:])
     point, gap_point, means = _observed(*arrays)
     gap = Estimate(gap_point, *np.quantile(gap_B, [.025, .975]), len(arrays[0]), n_seeds, two_sided_p(gap_B))
@@ -306,7 +307,7 @@ def sgr(
                gap_regime(gap), gap, **means, n_items=len(arrays[0]), n_seeds=n_seeds,
                n_clusters=len(arrays[0] if clusters is None else set(clusters)), n_zero=n_zero, n_dropped=n_dropped)
 
-# %% ../nbs/api/50_sgr.ipynb #c6c41b96
+# %% ../nbs/api/50_sgr.ipynb #379b15f5
 def _comparable(
     zero_shot, easy, hard, clusters
 ) -> tuple: # [zero_shot, easy, hard] as arrays, clusters, number of items left out
@@ -321,7 +322,7 @@ def _comparable(
     arrays = [array[:, ~np.isnan(array).all(axis=0)] for array in arrays]
     return arrays, None if clusters is None else clusters[keep], int((~keep).sum())
 
-# %% ../nbs/api/50_sgr.ipynb #0941a7df
+# %% ../nbs/api/50_sgr.ipynb #7b62e4af
 def _observed(
     zero_shot_IT, easy_IS, hard_IS
 ) -> tuple: # SGR, gap, and the three accuracies as a dict
@@ -333,11 +334,11 @@ def _observed(
     return float(point), float(gap), {"zero_shot": float(hard - gap), "easy": float(np.nanmean(easy_IS)),
                                       "hard": float(hard)}
 
-# %% ../nbs/api/50_sgr.ipynb #4c041b0b
+# %% ../nbs/api/50_sgr.ipynb #854ac3b0
 SETTINGS = ["dataset", "model", "quant", "dtype", "format", "method", "settings", "n_train", "noise"]
 BASE = SETTINGS[:5] # what zero-shot must share with the trained models it is compared with
 
-# %% ../nbs/api/50_sgr.ipynb #65b2dab3
+# %% ../nbs/api/50_sgr.ipynb #e2e3f492
 def read_records(
     records, # frame, or path of a .csv or .parquet file
 ) -> pd.DataFrame: # checked: the columns that the tables need are there, `correct` is 0 or 1
@@ -355,7 +356,7 @@ def read_records(
                          "give 1 for right and 0 for wrong")
     return records
 
-# %% ../nbs/api/50_sgr.ipynb #1306c7c8
+# %% ../nbs/api/50_sgr.ipynb #671c65ba
 METHODS = {"zeroshot": "Zero-shot", "icl": "ICL", "placebo": "ICL, random labels", # as people say it
            "probe": "Linear probe", "qlora": "QLoRA"}
 
@@ -367,7 +368,7 @@ def in_order(
     return frame.sort_values(["method", "train_on"], kind="stable",
                              key=lambda column: column.astype(str).map(ranks).fillna(len(ranks)))
 
-# %% ../nbs/api/50_sgr.ipynb #36e2afa2
+# %% ../nbs/api/50_sgr.ipynb #eed6703c
 def accuracy_table(
     records,          # frame or path, see `read_records`
     n_boot:int=2_000, # resamples of each interval
@@ -386,7 +387,7 @@ def accuracy_table(
                         "high": estimate.high, "n_items": estimate.n_items, "n_seeds": estimate.n_seeds})
     return pd.DataFrame(rows)
 
-# %% ../nbs/api/50_sgr.ipynb #2488fa8c
+# %% ../nbs/api/50_sgr.ipynb #742901dd
 def item_clusters(
     records:pd.DataFrame, # with a `cluster` column, or without
 ) -> pd.Series:           # cluster of each item, indexed by item_id; None where there are none
@@ -395,7 +396,7 @@ def item_clusters(
     clusters = records.drop_duplicates("item_id").set_index("item_id")["cluster"]
     return clusters.fillna(clusters.index.to_series())  # an item without one is its own
 
-# %% ../nbs/api/50_sgr.ipynb #7c50fc2a
+# %% ../nbs/api/50_sgr.ipynb #4dc77bb8
 def comparisons(
     records:pd.DataFrame, # on hard items
 ) -> tuple:               # list of (settings, zero-shot, easy and hard records), and the settings left out
@@ -414,7 +415,7 @@ def comparisons(
                                    "answers of one method trained on easy and trained on hard items")
     return found, skipped
 
-# %% ../nbs/api/50_sgr.ipynb #2689ccd8
+# %% ../nbs/api/50_sgr.ipynb #a7314f8e
 def like(
     records:pd.DataFrame, # or a table
     settings:dict,        # column -> value; None and NaN agree with each other
@@ -425,7 +426,7 @@ def like(
         agrees &= ((records[key] == value) | (records[key].isna() & pd.isna(value))).to_numpy(bool)
     return records[agrees]
 
-# %% ../nbs/api/50_sgr.ipynb #eb898978
+# %% ../nbs/api/50_sgr.ipynb #3f23aea4
 def placebo_twin(
     records:pd.DataFrame, # on hard items
     settings:dict,        # of a trained method
@@ -437,7 +438,7 @@ def placebo_twin(
     if "settings" not in settings or twins.empty: return twins
     return twins[twins["settings"].map(_without_labels) == _without_labels(settings["settings"])]
 
-# %% ../nbs/api/50_sgr.ipynb #9f643238
+# %% ../nbs/api/50_sgr.ipynb #61d5a171
 def placebo_share(
     placebo:pd.DataFrame,   # records of its placebo
     zero_shot:pd.DataFrame, # its zero-shot records
@@ -448,7 +449,7 @@ def placebo_share(
     (gain, cells), (gap, gap_cells) = ([block.sum() for block in paired_cells(*pair)] for pair in arrays)
     return float(gain * gap_cells / (gap * cells)) if gap and cells else np.nan
 
-# %% ../nbs/api/50_sgr.ipynb #77d96e22
+# %% ../nbs/api/50_sgr.ipynb #b6755a3f
 def _placebo_fields(
     records, settings, zero_shot, hard, clusters, n_boot, seed
 ) -> dict: # share, and hard minus placebo with interval and p-value; NaN without a placebo
@@ -459,7 +460,7 @@ def _placebo_fields(
     over = difference(to_matrix(hard), to_matrix(twin), clusters, n_boot, seed)
     return dict(zip(names, [placebo_share(twin, zero_shot, hard), over.point, over.low, over.high, over.p]))
 
-# %% ../nbs/api/50_sgr.ipynb #c13a39f4
+# %% ../nbs/api/50_sgr.ipynb #8063e99c
 def _without_labels(
     settings
 ) -> dict: # of hyper-parameters
@@ -469,7 +470,7 @@ def _without_labels(
         raise ValueError(f"records: settings {settings!r} is not a JSON object; write {{}} where there is none") from None
     return {key: value for key, value in values.items() if key != "labels"}
 
-# %% ../nbs/api/50_sgr.ipynb #2713da83
+# %% ../nbs/api/50_sgr.ipynb #cd4cda8e
 def sgr_table(
     records,           # frame, or path of a .csv or .parquet file
     n_boot:int=10_000, # resamples of each row
@@ -490,14 +491,14 @@ def sgr_table(
     table.attrs |= {"skipped": skipped, "n_boot": n_boot}
     return table
 
-# %% ../nbs/api/50_sgr.ipynb #8527f03c
+# %% ../nbs/api/50_sgr.ipynb #bb9a3824
 def _fields(
     record, *names
 ) -> dict: # name -> value
     "Some attributes by name."
     return {name: getattr(record, name) for name in names}
 
-# %% ../nbs/api/50_sgr.ipynb #f61dc59e
+# %% ../nbs/api/50_sgr.ipynb #0996a4ba
 def format_sgr_table(
     table:pd.DataFrame, # of `sgr_table`
 ) -> pd.DataFrame:      # the same as strings, fit to print
@@ -519,21 +520,21 @@ def format_sgr_table(
         text[title] = [f"{value:.3f}" if value >= .001 else "< 0.001" for value in table[column]]
     return text
 
-# %% ../nbs/api/50_sgr.ipynb #0bb11ee5
+# %% ../nbs/api/50_sgr.ipynb #cf0de4f6
 def _with_interval(
     point, low, high
 ) -> str: # in percent
     "A number and its interval."
     return f"{point:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
 
-# %% ../nbs/api/50_sgr.ipynb #7b316401
+# %% ../nbs/api/50_sgr.ipynb #380aea14
 def _points(
     point, low, high
 ) -> str: # in percentage points
     "A difference of accuracies and its interval."
     return f"{100 * point:+.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
-# %% ../nbs/api/50_sgr.ipynb #a50bfa07
+# %% ../nbs/api/50_sgr.ipynb #1c11a2a3
 def describe_method(
     row, # mapping or table row with `method`, and `n_train` where known
 ) -> str: # such as "ICL (n = 10)"

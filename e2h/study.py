@@ -4,20 +4,22 @@
 
 # %% auto #0
 __all__ = ['Study', 'listed', 'draw_splits', 'n_items', 'check_study', 'check_methods', 'Cell', 'plan', 'levelled_items',
-           'trained_cells', 'code_version', 'identity', 'run_study', 'run_cell', 'versions', 'study_settings',
-           'items_table']
+           'trained_cells', 'code_version', 'identity', 'run_study', 'check_models', 'run_cell', 'versions',
+           'study_settings', 'items_table']
 
-# %% ../nbs/api/60_study.ipynb #41c080a2
+# %% ../nbs/api/60_study.ipynb #6018296e
 import ast
 import dataclasses
 import hashlib
-import importlib
+import inspect
 import resource
+import sys
+import textwrap
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import cached_property
-from importlib import metadata
+from functools import cache, cached_property
+from importlib import import_module, metadata
 from pathlib import Path
 import pandas as pd
 from .data import check_items, items_digest
@@ -26,9 +28,9 @@ from .icl import ZeroShot
 from .lm import LM
 from .prompts import get_format
 from .splits import draw_split
-from .store import Store, cell_hash, claim, intact, open_store, write_cell
+from .store import Store, cell_hash, claim, finished, intact, open_store, write_cell
 
-# %% ../nbs/api/60_study.ipynb #673df9b6
+# %% ../nbs/api/60_study.ipynb #c18deba8
 @dataclass
 class Study:
     "Items, models, methods and what to train on: the grid is their product. Lists are allowed for lm, measure, format."
@@ -64,14 +66,14 @@ class Study:
         "Compute what is missing in the folder `out` and give all its records; see `run_study`."
         return run_study(self, out, progress)
 
-# %% ../nbs/api/60_study.ipynb #dc6aeaf3
+# %% ../nbs/api/60_study.ipynb #3873d8d7
 def listed(
     value,   # one thing or a list of things
 ) -> list:   # a list
     "A list of one, or the list that was given."
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
-# %% ../nbs/api/60_study.ipynb #61d5cf4e
+# %% ../nbs/api/60_study.ipynb #a0db9a35
 def draw_splits(
     study:Study,  # the study
 ) -> dict:        # (measure, seed, train_on, n) -> `Split`
@@ -81,7 +83,7 @@ def draw_splits(
             for name, levels in study.levels.items() for seed in range(study.seeds)
             for train_on in listed(study.train_on) for n in sorted(sizes)}
 
-# %% ../nbs/api/60_study.ipynb #fdc79d56
+# %% ../nbs/api/60_study.ipynb #ca5df498
 def n_items(
     study:Study,  # the study
     method,       # one of its methods
@@ -89,7 +91,7 @@ def n_items(
     "How many items a method trains on: its own `k`, or the study's `n_train`."
     return getattr(method, "k", study.n_train)
 
-# %% ../nbs/api/60_study.ipynb #672f7847
+# %% ../nbs/api/60_study.ipynb #0471d1c1
 def check_study(
     study:Study,    # as given
 ) -> pd.DataFrame:  # its items, checked; ValueError or KeyError with one sentence otherwise
@@ -105,7 +107,7 @@ def check_study(
     _ = study.splits
     return study.items
 
-# %% ../nbs/api/60_study.ipynb #50e143fe
+# %% ../nbs/api/60_study.ipynb #534c59f2
 def check_methods(
     methods:list,  # as given
 ) -> None:         # ValueError or KeyError for what is no method, or is there twice
@@ -119,7 +121,7 @@ def check_methods(
     names = [(m.name, repr(m)) for m in methods]
     if len(set(names)) < len(names): raise ValueError(f"methods holds the same method twice: {[n for n, _ in names]}")
 
-# %% ../nbs/api/60_study.ipynb #c0bf6ea4
+# %% ../nbs/api/60_study.ipynb #cd3875cc
 @dataclass(frozen=True)
 class Cell:
     "One condition: who trains on what, and who is tested."
@@ -131,12 +133,12 @@ class Cell:
     train_ids: list      # in the order of drawing
     test_ids: list       # who is tested
 
-# %% ../nbs/api/60_study.ipynb #8fd520b0
+# %% ../nbs/api/60_study.ipynb #41ca3874
 def plan(
     study:Study,   # the study
 ) -> list[Cell]:   # in the order of running
     "All cells of a study."
-    everyone, cells = levelled_items(study)["item_id"].tolist(), []
+    everyone, cells = sorted(levelled_items(study)["item_id"]), []
     own = list(dict.fromkeys(m.format for m in study.methods)) or ["cloze"]
     for lm in listed(study.lm):
         for format in listed(study.format or own):
@@ -146,7 +148,7 @@ def plan(
                     cells += trained_cells(study, lm, dataclasses.replace(method, format=format))
     return cells
 
-# %% ../nbs/api/60_study.ipynb #99fba42b
+# %% ../nbs/api/60_study.ipynb #52207b82
 def levelled_items(
     study:Study,    # the study
 ) -> pd.DataFrame:  # those of its items that have a level by one of its measures
@@ -154,7 +156,7 @@ def levelled_items(
     known = pd.concat([levels.notna() for levels in study.levels.values()], axis=1).any(axis=1)
     return study.items[known.to_numpy()].reset_index(drop=True)
 
-# %% ../nbs/api/60_study.ipynb #7bfdd5cb
+# %% ../nbs/api/60_study.ipynb #505caebd
 def trained_cells(
     study:Study,   # the study
     lm:LM,         # one of its models
@@ -164,17 +166,24 @@ def trained_cells(
     return [Cell(lm, method, train_on, name, seed, split.train_ids, split.test_ids)
             for (name, seed, train_on, n), split in study.splits.items() if n == n_items(study, method)]
 
-# %% ../nbs/api/60_study.ipynb #e15f7428
+# %% ../nbs/api/60_study.ipynb #554d3d27
+@cache
 def code_version(
-    method,   # a method
-) -> str:     # hash of the code that it runs, comments aside
-    "Hash of the modules that compute a cell."
-    modules = ["e2h.lm", "e2h.prompts", "e2h.scoring", type(method).__module__]
-    files = [importlib.import_module(m).__dict__.get("__file__") for m in modules]
-    return cell_hash({str(i): ast.unparse(ast.parse(Path(f).read_text(encoding="utf-8"))) if f else ""
-                      for i, f in enumerate(files)})
+    method_class,   # class of a method
+) -> str:           # hash of the code that it runs, comments aside
+    "Hash of the code that computes a cell; ValueError if it cannot be read."
+    modules = [sys.modules[cls.__module__] for cls in method_class.__mro__[:-1]]
+    files = [import_module(f"e2h.{name}").__file__ for name in ("lm", "prompts", "scoring")]
+    files += [module.__file__ for module in modules if getattr(module, "__file__", None)]
+    typed = [function for cls, module in zip(method_class.__mro__, modules) if not getattr(module, "__file__", None)
+             for _, function in sorted(vars(cls).items()) if inspect.isfunction(function)]
+    try: texts = [Path(file).read_text(encoding="utf-8") for file in files] + [inspect.getsource(f) for f in typed
+                  if inspect.unwrap(f).__code__.co_filename != "<string>"]  # what dataclasses generate
+    except OSError as e:
+        raise ValueError(f"the source of method {method_class.__name__} cannot be read: define it in a file") from e
+    return cell_hash({str(i): ast.unparse(ast.parse(textwrap.dedent(text))) for i, text in enumerate(texts)})
 
-# %% ../nbs/api/60_study.ipynb #d24711c0
+# %% ../nbs/api/60_study.ipynb #daf7b820
 def identity(
     cell:Cell,           # what is computed
     items:pd.DataFrame,  # the study's items
@@ -187,9 +196,9 @@ def identity(
                 format=cell.method.format, method=cell.method.name, settings=settings, train_on=cell.train_on,
                 measure=cell.measure, n_train=len(cell.train_ids), seed=cell.seed, noise=0.,
                 train_ids=list(cell.train_ids), test_ids=list(cell.test_ids), items=items_digest(used),
-                code=code_version(cell.method))
+                code=code_version(type(cell.method)))
 
-# %% ../nbs/api/60_study.ipynb #232191c8
+# %% ../nbs/api/60_study.ipynb #a8da2874
 def run_study(
     study:Study,         # what to compute
     out,                 # the run folder
@@ -199,6 +208,7 @@ def run_study(
     from tqdm.auto import tqdm
     cells = study.cells()  # errors in the settings come before the folder is touched
     store = open_store(out)
+    check_models(store, listed(study.lm))
     claim(store, study_settings(study), items_table(study))
     named = [(cell, identity(cell, study.items)) for cell in cells]
     todo = [(c, i) for c, i in named if intact(store.file(cell_hash(i))) is None]
@@ -211,7 +221,20 @@ def run_study(
             bar.update()
     return store.records(listed(study.measure)[0])
 
-# %% ../nbs/api/60_study.ipynb #e8101b01
+# %% ../nbs/api/60_study.ipynb #036ecddb
+def check_models(
+    store:Store,   # a run folder, new or not
+    lms:list[LM],  # models that are to run in it
+) -> None:         # ValueError if another model of the same name ran there
+    "Keep two models of one name out of one folder, before anything is computed."
+    known = {(c["model"], c["quant"], c["dtype"]): c["fingerprint"] for _, c in finished(store)}
+    for lm in lms:
+        key = (lm.name, lm.quant or "none", lm.dtype)
+        if known.setdefault(key, lm.fingerprint) != lm.fingerprint:
+            raise ValueError(f"another model called {lm.name!r} ({', '.join(key[1:])}) has run in {store.path}, or runs "
+                             "beside it: give this one another name, lm.name = ..., or choose another folder")
+
+# %% ../nbs/api/60_study.ipynb #56fc9f13
 def run_cell(
     cell:Cell,           # what to compute
     known:dict,          # its identity
@@ -234,7 +257,7 @@ def run_cell(
         peak_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), versions=versions(),
         created=datetime.now(timezone.utc).isoformat()))
 
-# %% ../nbs/api/60_study.ipynb #e47a5324
+# %% ../nbs/api/60_study.ipynb #3f89a46a
 def versions() -> dict:  # package -> version
     "Versions of what a result may depend on."
     found = {}
@@ -243,7 +266,7 @@ def versions() -> dict:  # package -> version
         except metadata.PackageNotFoundError: pass
     return found
 
-# %% ../nbs/api/60_study.ipynb #575f8ce4
+# %% ../nbs/api/60_study.ipynb #032e299b
 def study_settings(
     study:Study,  # the study
 ) -> dict:        # JSON values
@@ -254,7 +277,7 @@ def study_settings(
                 levels=hashlib.sha256(table.encode()).hexdigest(), measures=listed(study.measure),
                 n_test=study.n_test, original=study.original)
 
-# %% ../nbs/api/60_study.ipynb #bcc9f014
+# %% ../nbs/api/60_study.ipynb #b6fd38cb
 def items_table(
     study:Study,    # the study
 ) -> pd.DataFrame:  # item_id, cluster, every measure, and level_<measure> for those of the study
