@@ -7,7 +7,7 @@ __all__ = ['Row', 'tokenise', 'encode', 'original_bos', 'score_row', 'Tree', 'gr
            'tree_logprobs', 'packable', 'Scored', 'check_context', 'score_choices', 'choice_logprobs', 'choice_states',
            'predictions', 'choice_scores', 'choice_probs', 'rescore']
 
-# %% ../nbs/api/24_scoring.ipynb #68155b5d
+# %% ../nbs/api/24_scoring.ipynb #ca02c9a7
 import hashlib, json, os, tempfile
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 from .lm import LM, cache_dir, file_sha256, require
 
-# %% ../nbs/api/24_scoring.ipynb #1a072bf5
+# %% ../nbs/api/24_scoring.ipynb #863555ca
 @dataclass(frozen=True)
 class Row:
     "One prompt with one choice behind it."
     tokens: list  # token ids of the whole row
     start: int    # position of the first scored token; at least 1
 
-# %% ../nbs/api/24_scoring.ipynb #1e60e847
+# %% ../nbs/api/24_scoring.ipynb #d2cdc5e9
 def tokenise(
     lm:LM,                    # whose tokenizer
     prompts:list[str],        # N full prompt strings
@@ -47,7 +47,7 @@ def tokenise(
         out[i].append(Row(tokens, min(len(heads[i]), len(tokens) - 1)))
     return out
 
-# %% ../nbs/api/24_scoring.ipynb #0ca27481
+# %% ../nbs/api/24_scoring.ipynb #61ae5c8e
 def encode(
     lm:LM,              # whose tokenizer
     texts:list[str],    # a batch
@@ -61,7 +61,7 @@ def encode(
     added = next(len(full) - at - len(plain) for at in range(len(full)) if full[at:at + len(plain)] == plain)
     return [row[:len(row) - added] for row in ids]
 
-# %% ../nbs/api/24_scoring.ipynb #3d3adf5b
+# %% ../nbs/api/24_scoring.ipynb #c49b35ba
 def original_bos(
     lm:LM,  # whose tokenizer
 ) -> list:  # one token id, or none
@@ -69,7 +69,7 @@ def original_bos(
     bos = lm.tokenizer.bos_token_id
     return [] if bos is None or bos == lm.tokenizer.pad_token_id else [bos]
 
-# %% ../nbs/api/24_scoring.ipynb #455a4a87
+# %% ../nbs/api/24_scoring.ipynb #18836e99
 def score_row(
     lm:LM,                # the model
     row:Row,              # tokens and where scoring starts
@@ -84,7 +84,7 @@ def score_row(
     total = logp.gather(1, ids[0, row.start:, None].to(logp.device)).sum().item()
     return total, np.array([out.hidden_states[layer][0, -1].float().cpu().numpy() for layer in layers])
 
-# %% ../nbs/api/24_scoring.ipynb #6bf453db
+# %% ../nbs/api/24_scoring.ipynb #f32a9b06
 @dataclass
 class Tree:
     "Token rows merged where they begin alike; a parent comes before its children."
@@ -93,7 +93,7 @@ class Tree:
     depth: list   # T distances from the root
     path: list    # for each row the node of each of its tokens
 
-# %% ../nbs/api/24_scoring.ipynb #b52e5851
+# %% ../nbs/api/24_scoring.ipynb #402e99a3
 def grow(
     rows:list[list[int]],  # token ids of rows
 ) -> Tree:                 # with T <= total number of tokens
@@ -111,7 +111,7 @@ def grow(
         tree.path.append(path)
     return tree
 
-# %% ../nbs/api/24_scoring.ipynb #4e51bcbd
+# %% ../nbs/api/24_scoring.ipynb #88cf056f
 def ancestors(
     parent:list[int],  # T positions, -1 for a root
 ) -> np.ndarray:       # [T, T] bool: may row's node see column's node?
@@ -122,7 +122,7 @@ def ancestors(
         see[node, node] = True
     return see
 
-# %% ../nbs/api/24_scoring.ipynb #d0112b82
+# %% ../nbs/api/24_scoring.ipynb #87243d1a
 def common_prefix(
     rows:list[Row],  # all rows of a call
 ) -> int:            # how many leading tokens they share, at most start - 1 of each
@@ -131,7 +131,7 @@ def common_prefix(
     shared = next((i for i, (a, b) in enumerate(zip(first, last)) if a != b), min(len(first), len(last)))
     return min(shared, min(r.start for r in rows) - 1)
 
-# %% ../nbs/api/24_scoring.ipynb #c9339e17
+# %% ../nbs/api/24_scoring.ipynb #b28357c5
 def pack(
     sizes:list[int],  # tokens that each item needs
     budget:int,       # most tokens in one pass
@@ -146,7 +146,7 @@ def pack(
         room -= size
     return groups
 
-# %% ../nbs/api/24_scoring.ipynb #3738f74a
+# %% ../nbs/api/24_scoring.ipynb #06466fd2
 def tree_logprobs(
     lm:LM,                # the model
     rows:list[Row],       # R rows; without the tokens of the shared prefix if there is a cache
@@ -168,7 +168,7 @@ def tree_logprobs(
     if not layers: return total, None
     return total, torch.stack([out.hidden_states[layer][0, ends] for layer in layers], 1).float()
 
-# %% ../nbs/api/24_scoring.ipynb #3b37ac8f
+# %% ../nbs/api/24_scoring.ipynb #fa3372f6
 def _inputs(lm:LM, tree:Tree, cache) -> dict:
     "Ids, positions and mask [1, 1, T, prefix + T] of a tree behind a cached prefix."
     torch = require("torch")
@@ -179,7 +179,7 @@ def _inputs(lm:LM, tree:Tree, cache) -> dict:
     return dict(input_ids=ids, position_ids=place, attention_mask=mask[None, None].to(lm.device),
                 past_key_values=cache, use_cache=cache is not None)
 
-# %% ../nbs/api/24_scoring.ipynb #4aff3bf3
+# %% ../nbs/api/24_scoring.ipynb #1eeb720e
 def packable(
     lm:LM,        # the model
     longest:int,  # tokens of the longest row
@@ -191,7 +191,7 @@ def packable(
     window = getattr(config, "sliding_window", None)
     return not (window and getattr(config, "use_sliding_window", True) and longest > window)
 
-# %% ../nbs/api/24_scoring.ipynb #cd070819
+# %% ../nbs/api/24_scoring.ipynb #11fea50f
 @dataclass(frozen=True)
 class Scored:
     "What scoring gives for one item with C choices."
@@ -199,7 +199,7 @@ class Scored:
     n_tokens: list             # [C] scored tokens
     states: np.ndarray | None  # [C, layers, H] hidden states of the last tokens
 
-# %% ../nbs/api/24_scoring.ipynb #512c103d
+# %% ../nbs/api/24_scoring.ipynb #e3ec5d5b
 def check_context(
     lm:LM,                  # the model
     items:list[list[Row]],  # rows of N items
@@ -212,7 +212,7 @@ def check_context(
                          "shorten it or use fewer shots")
     return longest
 
-# %% ../nbs/api/24_scoring.ipynb #50fded90
+# %% ../nbs/api/24_scoring.ipynb #e65182d7
 def score_choices(
     lm:LM,                    # the model
     prompts:list[str],        # N full prompt strings
@@ -224,7 +224,6 @@ def score_choices(
     "Score the choices of every prompt."
     if not prompts: return []
     items = tokenise(lm, prompts, choices, join)
-    rows = [row for item in items for row in item]
     longest = check_context(lm, items)
     if not packable(lm, longest):
         pairs = [[score_row(lm, r, layers) for r in item] for item in items]
@@ -232,7 +231,7 @@ def score_choices(
     else: found = _score_packed(lm, items, layers, budget)
     return [_checked(i, item, *f, layers) for i, (item, f) in enumerate(zip(items, found))]
 
-# %% ../nbs/api/24_scoring.ipynb #6100117a
+# %% ../nbs/api/24_scoring.ipynb #34d64eed
 def _score_packed(lm:LM, items:list[list[Row]], layers:tuple, budget:int) -> list:
     "Prefix once, then packs of trees: [(log-probabilities, states)] per item."
     torch = require("torch")
@@ -249,7 +248,7 @@ def _score_packed(lm:LM, items:list[list[Row]], layers:tuple, budget:int) -> lis
             out += zip(np.split(total.double().cpu().numpy(), sections), states)
     return out
 
-# %% ../nbs/api/24_scoring.ipynb #3db029cf
+# %% ../nbs/api/24_scoring.ipynb #96f92ef5
 def _prefix_cache(lm:LM, tokens:list[int]):
     "Keys and values of the shared prefix, as a transformers cache; None where nothing is shared."
     torch, cache = require("torch"), require("transformers").DynamicCache()
@@ -258,7 +257,7 @@ def _prefix_cache(lm:LM, tokens:list[int]):
     lm.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
     return cache
 
-# %% ../nbs/api/24_scoring.ipynb #8b58b45a
+# %% ../nbs/api/24_scoring.ipynb #85b5fdee
 def _checked(i:int, item:list[Row], logprobs, states, layers:tuple) -> Scored:
     "A `Scored`, after a look for numbers that are none."
     if not np.isfinite(logprobs).all():
@@ -266,7 +265,7 @@ def _checked(i:int, item:list[Row], logprobs, states, layers:tuple) -> Scored:
                          "load it with dtype='float32'")
     return Scored(logprobs, [len(r.tokens) - r.start for r in item], states if layers else None)
 
-# %% ../nbs/api/24_scoring.ipynb #681442d5
+# %% ../nbs/api/24_scoring.ipynb #0bbdc0cb
 def choice_logprobs(
     lm:LM,                    # the model
     prompts:list[str],        # N full prompt strings
@@ -276,7 +275,7 @@ def choice_logprobs(
     "Summed log-probability of each choice behind its prompt (paper, section 3)."
     return [s.logprobs for s in score_choices(lm, prompts, choices, join)]
 
-# %% ../nbs/api/24_scoring.ipynb #a39dc058
+# %% ../nbs/api/24_scoring.ipynb #c430edca
 def choice_states(
     lm:LM,                    # the model
     prompts:list[str],        # N full prompt strings
@@ -290,7 +289,7 @@ def choice_states(
         lm.memo.update(zip(keys, _states_on_disk(lm, prompts, choices, tuple(layers), join)))
     return [lm.memo[k] for k in keys]
 
-# %% ../nbs/api/24_scoring.ipynb #67d9a2a3
+# %% ../nbs/api/24_scoring.ipynb #6a5e8126
 def _states_on_disk(lm:LM, prompts, choices, layers:tuple, join:str) -> list[np.ndarray]:
     "Read a call's states from the cache folder, or compute and store them in one move."
     made_by = [metadata.version("torch"), metadata.version("transformers"),
@@ -308,7 +307,7 @@ def _states_on_disk(lm:LM, prompts, choices, layers:tuple, join:str) -> list[np.
     os.replace(tmp.name, file)
     return states
 
-# %% ../nbs/api/24_scoring.ipynb #d84840eb
+# %% ../nbs/api/24_scoring.ipynb #c19bc9a8
 def predictions(
     items:pd.DataFrame,      # the N items that were answered
     logprobs:list,           # N arrays of scores, one number a choice
@@ -324,7 +323,7 @@ def predictions(
         n_tokens=[list(n) for n in n_tokens], n_chars=[[len(c) for c in cs] for cs in items["choices"]],
         logp_gold=[float(s[a]) for s, a in zip(logprobs, gold)], n_dropped=n_dropped))
 
-# %% ../nbs/api/24_scoring.ipynb #7ceb2747
+# %% ../nbs/api/24_scoring.ipynb #922c92c2
 def choice_scores(
     predictions:pd.DataFrame,  # with `logprobs`, `n_tokens`, `n_chars`
     score:str="sum",           # "sum" (the paper), "token_mean" or "char_mean"
@@ -336,7 +335,7 @@ def choice_scores(
     if score == "sum": return scores
     return [s / np.array(n) for s, n in zip(scores, predictions[lengths[score]])]
 
-# %% ../nbs/api/24_scoring.ipynb #dbbb3a3a
+# %% ../nbs/api/24_scoring.ipynb #594ec499
 def choice_probs(
     predictions:pd.DataFrame,  # with `logprobs`, `n_tokens`, `n_chars`
     score:str="sum",           # see `choice_scores`
@@ -344,7 +343,7 @@ def choice_probs(
     "Softmax of the scores over an item's choices."
     return [np.exp(s - s.max()) / np.exp(s - s.max()).sum() for s in choice_scores(predictions, score)]
 
-# %% ../nbs/api/24_scoring.ipynb #408d43d7
+# %% ../nbs/api/24_scoring.ipynb #c25db390
 def rescore(
     records:pd.DataFrame,    # of a study
     items:pd.DataFrame,      # its items, for the texts of the choices
