@@ -6,7 +6,7 @@
 __all__ = ['probe_layers', 'features', 'choice_loss', 'fit_weights', 'standardise', 'choose_l2', 'stack', 'LinearProbe',
            'fit_probe', 'choice_tokens', 'ProbePredictor']
 
-# %% ../nbs/api/32_probe.ipynb #a5c94a95
+# %% ../nbs/api/32_probe.ipynb #aa628178
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from .lm import LM
 from .prompts import FORMATS, choice_strings, prompts
 from .scoring import choice_states, predictions, tokenise
 
-# %% ../nbs/api/32_probe.ipynb #4722c8ef
+# %% ../nbs/api/32_probe.ipynb #c26a8090
 def probe_layers(
     lm:LM,               # the model
     layers:str|tuple,    # "paper", or indices of hidden states (0 is the embedding)
@@ -24,7 +24,7 @@ def probe_layers(
     n_states = lm.model.config.get_text_config().num_hidden_layers + 1
     return (n_states + 1) // 2, n_states - 1
 
-# %% ../nbs/api/32_probe.ipynb #158657a7
+# %% ../nbs/api/32_probe.ipynb #f582aeb2
 def features(
     lm:LM,               # the model
     items:pd.DataFrame,  # N items
@@ -36,7 +36,7 @@ def features(
     states = choice_states(lm, texts, choice_strings(items, format), layers, FORMATS[format].join)
     return [s.reshape(len(s), -1).astype(float) for s in states]
 
-# %% ../nbs/api/32_probe.ipynb #b8f3fc5f
+# %% ../nbs/api/32_probe.ipynb #cfea49dd
 def choice_loss(
     scores:np.ndarray,  # [R] scores of all choices, items one behind the other
     first:np.ndarray,   # [N] row where each item begins
@@ -51,7 +51,7 @@ def choice_loss(
     grad[gold] -= 1
     return -np.log(np.maximum(prob[gold], 1e-300)).mean(), grad / len(first)
 
-# %% ../nbs/api/32_probe.ipynb #c8b3e964
+# %% ../nbs/api/32_probe.ipynb #942a3eda
 def fit_weights(
     x:np.ndarray,      # [R, D] standardised features of all choices
     first:np.ndarray,  # [N] row where each item begins
@@ -60,16 +60,18 @@ def fit_weights(
 ) -> tuple:            # weights [D], dict with loss and largest gradient entry
     "The weights that minimise the penalised loss, by L-BFGS in the space of the training rows."
     from scipy.optimize import minimize
-    basis = np.linalg.qr(x.T)[0]  # [D, min(R, D)]
-    z = x @ basis
-    def objective(v):
-        loss, grad = choice_loss(z @ v, first, gold)
-        return loss + l2 / 2 * v @ v, z.T @ grad + l2 * v
-    found = minimize(objective, np.zeros(z.shape[1]), jac=True, method="L-BFGS-B",
+    if x.shape[1] > len(x):
+        basis = np.linalg.qr(x.T)[0]  # [D, R]
+        w, info = fit_weights(x @ basis, first, gold, l2)
+        return basis @ w, info
+    def objective(w):
+        loss, grad = choice_loss(x @ w, first, gold)
+        return loss + l2 / 2 * w @ w, x.T @ grad + l2 * w
+    found = minimize(objective, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B",
                      options=dict(maxiter=2000, maxcor=30, ftol=0, gtol=1e-7))
-    return basis @ found.x, dict(loss=float(found.fun), gradient=float(np.abs(found.jac).max()))
+    return found.x, dict(loss=float(found.fun), gradient=float(np.abs(found.jac).max()))
 
-# %% ../nbs/api/32_probe.ipynb #5263d78c
+# %% ../nbs/api/32_probe.ipynb #a992d2cf
 def standardise(
     x:np.ndarray,  # [R, D] features of the training choices
 ) -> tuple:        # mean [D] and deviation [D]; 1 where a feature never varies
@@ -78,7 +80,7 @@ def standardise(
     scale[scale == 0] = 1
     return x.mean(0), scale
 
-# %% ../nbs/api/32_probe.ipynb #1fa38890
+# %% ../nbs/api/32_probe.ipynb #0c30f790
 def choose_l2(
     x:np.ndarray,           # [R, D] features
     sizes:np.ndarray,       # [N] number of choices of each item
@@ -96,12 +98,14 @@ def choose_l2(
     for f in np.unique(fold_N):
         train, test = (stack(x, sizes, gold, keep) for keep in (fold_N != f, fold_N == f))
         mean, scale = standardise(train[0])
+        basis = np.linalg.qr(((train[0] - mean) / scale).T)[0]  # once for all candidates
+        z_train, z_test = ((part[0] - mean) / scale @ basis for part in (train, test))
         for g, l2 in enumerate(grid):
-            w, _ = fit_weights((train[0] - mean) / scale, *train[1:], l2)
-            loss[g] += len(test[1]) * choice_loss((test[0] - mean) / scale @ w, *test[1:])[0]
+            w, _ = fit_weights(z_train, *train[1:], l2)
+            loss[g] += len(test[1]) * choice_loss(z_test @ w, *test[1:])[0]
     return grid[int(loss.argmin())]
 
-# %% ../nbs/api/32_probe.ipynb #8321d054
+# %% ../nbs/api/32_probe.ipynb #cb29fec5
 def stack(
     x:np.ndarray,      # [R, D] features of all choices
     sizes:np.ndarray,  # [N] number of choices of each item
@@ -112,7 +116,7 @@ def stack(
     first = np.cumsum(sizes[keep]) - sizes[keep]
     return x[np.repeat(keep, sizes)], first, first + gold[keep]
 
-# %% ../nbs/api/32_probe.ipynb #64f559c9
+# %% ../nbs/api/32_probe.ipynb #ad6208e2
 @dataclass(frozen=True)
 class LinearProbe:
     "A linear scorer of choices on frozen hidden states."
@@ -131,7 +135,7 @@ class LinearProbe:
         "A trained probe; `seed` draws the folds that choose the penalty."
         return fit_probe(self, lm, items, seed)
 
-# %% ../nbs/api/32_probe.ipynb #218706bf
+# %% ../nbs/api/32_probe.ipynb #fd19c3d8
 def fit_probe(
     method:LinearProbe,  # hyper-parameters
     lm:LM,               # the model
@@ -147,7 +151,7 @@ def fit_probe(
     w, info = fit_weights(*stack((x - mean) / scale, sizes, gold, np.ones(len(items), bool)), l2)
     return ProbePredictor(lm, method, w / scale, dict(l2=l2, **info))
 
-# %% ../nbs/api/32_probe.ipynb #bdbbe912
+# %% ../nbs/api/32_probe.ipynb #abe409d2
 def choice_tokens(
     lm:LM,               # whose tokenizer
     items:pd.DataFrame,  # N items
@@ -158,7 +162,7 @@ def choice_tokens(
                     FORMATS[format].join)
     return [[len(row.tokens) - row.start for row in item] for item in rows]
 
-# %% ../nbs/api/32_probe.ipynb #fc240fd7
+# %% ../nbs/api/32_probe.ipynb #9e352657
 @dataclass
 class ProbePredictor:
     "Answers items with the probe's scores, given as log-probabilities over the choices."
