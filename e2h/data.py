@@ -13,7 +13,7 @@ __all__ = ['ITEM_COLUMNS', 'MMLU_SUBJECTS', 'SOURCES', 'ARC_SCALES', 'ARC_ANNOTA
            'position', 'yes_or_no', 'read_answers', 'misfit', 'hardness_values', 'own_choices', 'from_frame',
            'own_answers', 'add_hardness', 'from_csv', 'from_jsonl', 'from_parquet', 'from_hub']
 
-# %% ../nbs/api/00_data.ipynb #0d465cef
+# %% ../nbs/api/00_data.ipynb #da7be65d
 import difflib
 import gzip
 import hashlib
@@ -31,10 +31,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/api/00_data.ipynb #c5141d75
+# %% ../nbs/api/00_data.ipynb #6ca30c74
 ITEM_COLUMNS = ["item_id", "question", "choices", "answer"]  # what a frame must bring to be items
 
-# %% ../nbs/api/00_data.ipynb #56754999
+# %% ../nbs/api/00_data.ipynb #0c0d0f46
 def choices_fault(
     choices,            # the value found in the `choices` column of one item
     at_least: int = 2,  # fewest choices allowed: 1 where answers are free text
@@ -50,7 +50,7 @@ def choices_fault(
                 "(free_text=True if the one choice is the right answer)")
     return ""
 
-# %% ../nbs/api/00_data.ipynb #b34bc1b8
+# %% ../nbs/api/00_data.ipynb #a9bb3990
 def item_fault(
     question,           # the value found in the `question` column of one item
     choices,            # the value found in its `choices` column
@@ -74,7 +74,7 @@ def item_fault(
         return f"answer is {int(answer)} but there are {last + 1} choices (0-{last})"
     return repeated_choice(choices, int(answer) if alike else None)
 
-# %% ../nbs/api/00_data.ipynb #dd3ad9b1
+# %% ../nbs/api/00_data.ipynb #cbd26406
 def repeated_choice(
     choices: list,             # the choices of one item, all text
     answer: int | None = None,  # the index of the right one, if repeated wrong ones are to be let pass
@@ -87,7 +87,7 @@ def repeated_choice(
             return f"choices[{first}] and choices[{second}] are both {choice!r}; make them different"
     return ""
 
-# %% ../nbs/api/00_data.ipynb #48e5b235
+# %% ../nbs/api/00_data.ipynb #f44b4eb5
 def id_fault(
     item_ids: list,  # the `item_id` column, N values
 ) -> str:            # what is wrong with the first bad one, "" when nothing is
@@ -102,7 +102,7 @@ def id_fault(
         first[str(item_id)] = row
     return ""
 
-# %% ../nbs/api/00_data.ipynb #2a973b8a
+# %% ../nbs/api/00_data.ipynb #c353217a
 def frame_fault(
     items,  # what was given as items
 ) -> str:   # what is wrong with it as a whole, "" when nothing is
@@ -116,7 +116,7 @@ def frame_fault(
             return f"items has no column {column!r} (it has {list(items.columns)}); add it or rename yours"
     return "" if len(items) else "items is empty; give a frame with at least one row"
 
-# %% ../nbs/api/00_data.ipynb #20c57a2c
+# %% ../nbs/api/00_data.ipynb #25b32b4b
 def check_items(
     items: pd.DataFrame,             # a frame with the columns `item_id`, `question`, `choices`, `answer`
     dataset: str | None = None,      # name of the data set; by default the one in `items.attrs`, else "custom"
@@ -134,7 +134,7 @@ def check_items(
     filled.attrs |= {"free_text": True} if free_text else {}  # what else is in attrs was copied
     return filled
 
-# %% ../nbs/api/00_data.ipynb #91c88c81
+# %% ../nbs/api/00_data.ipynb #b6ecdc57
 def fill_items(
     items: pd.DataFrame,  # items known to be right
     dataset: str,         # name of the data set
@@ -153,7 +153,7 @@ def fill_items(
     filled.attrs["dataset"] = dataset
     return filled
 
-# %% ../nbs/api/00_data.ipynb #a5f5d240
+# %% ../nbs/api/00_data.ipynb #f9bb8c6f
 def items_digest(
     items: pd.DataFrame,  # items, as `check_items` returns them
 ) -> str:                 # 64 hexadecimal digits
@@ -165,7 +165,7 @@ def items_digest(
         digest.update((json.dumps(content) + "\n").encode())
     return digest.hexdigest()
 
-# %% ../nbs/api/00_data.ipynb #966d67be
+# %% ../nbs/api/00_data.ipynb #e6f7c9aa
 def read_asset(
     kind: str,    # what it is, in words, for the error
     name: str,    # the name asked for
@@ -181,7 +181,7 @@ def read_asset(
         raise KeyError(f"there is no {kind} {name!r}; give one of {known}")
     return folder.joinpath(f"{before}{name}{after}").read_bytes()
 
-# %% ../nbs/api/00_data.ipynb #3582150b
+# %% ../nbs/api/00_data.ipynb #7b3b5b2c
 def load_measures(
     name: str,      # name of a data set: "arc", "mmlu_stem5", "strategyqa" or "gsm8k"
 ) -> pd.DataFrame:  # one row per item: `item_id`, `split`, `cluster` and its measures; no text
@@ -190,7 +190,7 @@ def load_measures(
     table.attrs["dataset"] = name
     return table
 
-# %% ../nbs/api/00_data.ipynb #9ccc68bf
+# %% ../nbs/api/00_data.ipynb #eaa8e7fd
 MMLU_SUBJECTS = [f"{school}_{field}" for school in ["high_school", "college"]
                  for field in ["mathematics", "physics", "chemistry", "biology", "computer_science"]]
 SOURCES = {  # configs: configuration on the hub -> folder; splits: official split -> its name on the hub
@@ -209,7 +209,7 @@ SOURCES = {  # configs: configuration on the hub -> folder; splits: official spl
               "splits": {"train": "train", "test": "test"}, "pooled": ["train", "test"], "set_aside": 1000},
 }
 
-# %% ../nbs/api/00_data.ipynb #c9ef3432
+# %% ../nbs/api/00_data.ipynb #b0a02fa6
 def read_text(
     path,    # a text file in UTF-8, packed with gzip or not
 ) -> str:    # its content
@@ -225,7 +225,7 @@ def read_text(
         raise ValueError(f"{path}: line {line} is not UTF-8 (byte {content[error.start]:#x}); "
                          "save the file as UTF-8") from error
 
-# %% ../nbs/api/00_data.ipynb #efc2b4c8
+# %% ../nbs/api/00_data.ipynb #37c65bb8
 def read_jsonl(
     path,         # a file of JSON lines, packed with gzip or not
 ) -> list[dict]:  # its records, one per line
@@ -242,7 +242,7 @@ def read_jsonl(
             raise ValueError(f"{path}: line {number} is not a JSON object; write {{\"question\": ..., ...}}")
     return rows
 
-# %% ../nbs/api/00_data.ipynb #3e29af92
+# %% ../nbs/api/00_data.ipynb #f4720afb
 def folder_file(
     folder,     # a folder laid out as `E2H_DATA`
     name: str,  # a file in it
@@ -253,7 +253,7 @@ def folder_file(
         raise FileNotFoundError(f"{folder} holds no file {name}; name the folder that does, in E2H_DATA or folder=")
     return file
 
-# %% ../nbs/api/00_data.ipynb #1e353929
+# %% ../nbs/api/00_data.ipynb #10faa0ae
 def folder_rows(
     folder,       # a folder laid out as `E2H_DATA`
     place: str,   # a folder in it, such as "arc/easy"
@@ -264,7 +264,7 @@ def folder_rows(
     rows = read_jsonl(folder_file(folder, f"{place}/{split}.jsonl.gz"))
     return [row for row in rows if row.get("subject", config) == config]
 
-# %% ../nbs/api/00_data.ipynb #4f4c06bd
+# %% ../nbs/api/00_data.ipynb #38a82f49
 def hub_rows(
     path: str,                     # a repository on the hub, or a folder laid out as one
     config: str | None = None,     # one of its configurations
@@ -283,7 +283,7 @@ def hub_rows(
         raise OSError(f"{path} could not be read from the Hugging Face hub ({reason}); connect, or name a folder "
                       "that holds the data in E2H_DATA or folder=, or read your own file with from_parquet") from error
 
-# %% ../nbs/api/00_data.ipynb #2ba0f53b
+# %% ../nbs/api/00_data.ipynb #ca0308c2
 def raw_rows(
     name: str,      # a data set in `SOURCES`
     folder=None,    # a folder laid out as `E2H_DATA`; None for the hub
@@ -297,7 +297,7 @@ def raw_rows(
             tables.append(pd.DataFrame(rows).assign(config=config, split=split))
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/api/00_data.ipynb #e9818c19
+# %% ../nbs/api/00_data.ipynb #15c900f9
 def pick(
     frame: pd.DataFrame,  # any frame, N rows
     column: str,          # a column of it, or a field inside one: "choices.text"
@@ -315,7 +315,7 @@ def pick(
         head = f"{head}.{field}"
     return values
 
-# %% ../nbs/api/00_data.ipynb #8ef8dc6e
+# %% ../nbs/api/00_data.ipynb #a7e8ed1e
 def no_column(
     column: str,  # the name asked for
     names,        # those there are
@@ -326,7 +326,7 @@ def no_column(
     return f"the data have no column {column!r} (they have {names}); " + (
         f"did you mean {close[0]!r}?" if close else "give data with columns")
 
-# %% ../nbs/api/00_data.ipynb #9e178308
+# %% ../nbs/api/00_data.ipynb #09ca6373
 def question_clusters(
     items: pd.DataFrame,  # items with `item_id` and `question`, N rows
 ) -> pd.Series:           # for each the first item_id that has the same question
@@ -334,7 +334,7 @@ def question_clusters(
     same = items["question"].str.split().str.join(" ").str.casefold()
     return items["item_id"].groupby(same).transform("first")
 
-# %% ../nbs/api/00_data.ipynb #6115f8bc
+# %% ../nbs/api/00_data.ipynb #0e9dda8e
 def common_columns(
     raw: pd.DataFrame,        # rows as published, N of them
     item_ids: list,           # N identifiers
@@ -354,7 +354,7 @@ def common_columns(
     items["split"] = raw["split"].to_numpy()
     return items
 
-# %% ../nbs/api/00_data.ipynb #f5f73b6e
+# %% ../nbs/api/00_data.ipynb #f5d6bc70
 ARC_SCALES = {
     "grade": {f"Grade {grade:02}": grade for grade in range(3, 9)},
     "difficulty": {"Low": 1, "Medium": 2, "High": 3},
@@ -367,7 +367,7 @@ ARC_ANNOTATIONS = {  # the file in the authors' repository, and the sha256 of it
     "sha256": "eee0a3ef77cbc6a68c5be9501433ffe304b4dbf0119ec4752d7a7da92eeff1f7",
 }
 
-# %% ../nbs/api/00_data.ipynb #6acf3280
+# %% ../nbs/api/00_data.ipynb #995d3550
 def verify(
     what: str,      # what was read, in words
     found: str,     # its sha256
@@ -378,7 +378,7 @@ def verify(
         raise ValueError(f"{what}: the content differs from the one e2h was made with (sha256 {found[:12]}, expected "
                          f"{expected[:12]}); get the official files again, or load yours with from_frame")
 
-# %% ../nbs/api/00_data.ipynb #ce2bdb9a
+# %% ../nbs/api/00_data.ipynb #5395c2f3
 def fetch(
     url: str,       # where a file lies
     sha256: str,    # what its content must be
@@ -398,7 +398,7 @@ def fetch(
     os.replace(file.name, kept)
     return content
 
-# %% ../nbs/api/00_data.ipynb #feb086ba
+# %% ../nbs/api/00_data.ipynb #304e7824
 def download(
     url: str,       # where a file lies
 ) -> bytes:         # its content
@@ -413,7 +413,7 @@ def download(
         raise OSError(f"{url} could not be fetched ({error}); connect, or name a folder that holds the data in "
                       "E2H_DATA or folder=") from error
 
-# %% ../nbs/api/00_data.ipynb #227cf4ad
+# %% ../nbs/api/00_data.ipynb #711c4302
 def arc_annotations(
     folder=None,  # a folder laid out as `E2H_DATA`; None for the authors' repository
 ) -> dict:        # set and ARC id, such as "ARCEZ_Mercury_417467" -> its four annotations
@@ -424,7 +424,7 @@ def arc_annotations(
     verify("the annotations of arc", hashlib.sha256(text.encode()).hexdigest(), ARC_ANNOTATIONS["sha256"])
     return json.loads(text)
 
-# %% ../nbs/api/00_data.ipynb #25887f8b
+# %% ../nbs/api/00_data.ipynb #96785955
 def arc_items(
     raw: pd.DataFrame,  # ARC's rows as published
     annotations: dict,  # what `arc_annotations` gives
@@ -440,7 +440,7 @@ def arc_items(
         items[measure] = pd.Series([scale.get(word, np.nan) for word in words], dtype=float)
     return items
 
-# %% ../nbs/api/00_data.ipynb #5add4e19
+# %% ../nbs/api/00_data.ipynb #7024b040
 def mmlu_items(
     raw: pd.DataFrame,  # MMLU's rows as published
 ) -> pd.DataFrame:      # all items with `subject` and `college`
@@ -452,7 +452,7 @@ def mmlu_items(
     items["college"] = items["subject"].str.startswith("college").astype(float)
     return items
 
-# %% ../nbs/api/00_data.ipynb #70d4e20f
+# %% ../nbs/api/00_data.ipynb #a07e5917
 def strategyqa_items(
     raw: pd.DataFrame,  # StrategyQA's rows as published
 ) -> pd.DataFrame:      # all items with `steps`
@@ -463,7 +463,7 @@ def strategyqa_items(
     items["steps"] = [float(len(listed)) for listed in pick(raw, "decomposition")]
     return items
 
-# %% ../nbs/api/00_data.ipynb #e1a4a11c
+# %% ../nbs/api/00_data.ipynb #551dd0b3
 def plain_number(
     text: str,  # a number as people write it: "$1,200", " -5 "
 ) -> str:       # the same without commas, currency and spaces
@@ -473,7 +473,7 @@ def plain_number(
         raise ValueError(f"{text!r} is not a number; give digits with at most one point")
     return plain
 
-# %% ../nbs/api/00_data.ipynb #cf6b5141
+# %% ../nbs/api/00_data.ipynb #04de5321
 def gsm8k_items(
     raw: pd.DataFrame,  # GSM8k's rows as published
 ) -> pd.DataFrame:      # all items with `answer_raw` and `steps`; the one choice is the right number
@@ -487,7 +487,7 @@ def gsm8k_items(
     items["steps"] = [float(min(len(text.split("\n")), 10)) for text in rationales]
     return items
 
-# %% ../nbs/api/00_data.ipynb #7f4c906b
+# %% ../nbs/api/00_data.ipynb #99686d9e
 CHECKSUMS = {  # of all items of a data set, before any are dropped
     "arc": "9f745253b1565e51e46cafcbe89654756858f7080a142b775134a95440ffa59d",
     "mmlu_stem5": "7de2614a78d1f016c7e6dcc52a84f9d8b334c344be86ec70f3dda26c003a9252",
@@ -495,7 +495,7 @@ CHECKSUMS = {  # of all items of a data set, before any are dropped
     "gsm8k": "4bfa13de37508534c7cbee922f9d621813af8eb7c36904bc2fe28a8287bb4cea",
 }
 
-# %% ../nbs/api/00_data.ipynb #87edbe4a
+# %% ../nbs/api/00_data.ipynb #8d2fbc21
 def content_digest(
     items: pd.DataFrame,  # any items, N rows
 ) -> str:                 # 64 hexadecimal digits
@@ -505,7 +505,7 @@ def content_digest(
         digest.update((json.dumps(row) + "\n").encode())
     return digest.hexdigest()
 
-# %% ../nbs/api/00_data.ipynb #3d5e8870
+# %% ../nbs/api/00_data.ipynb #36d20424
 def official_items(
     name: str,      # a data set in `SOURCES`
     folder=None,    # a folder laid out as `E2H_DATA`; None for the hub
@@ -519,7 +519,7 @@ def official_items(
     verify(name, content_digest(items), CHECKSUMS[name])
     return items
 
-# %% ../nbs/api/00_data.ipynb #af5779b0
+# %% ../nbs/api/00_data.ipynb #09207fcc
 def drop_reasons(
     items: pd.DataFrame,  # official items, N rows
 ) -> pd.Series:           # why the paper leaves each out, "" if it does not
@@ -530,7 +530,7 @@ def drop_reasons(
         reasons[items["difficulty"].isna()] = "no annotation"
     return reasons
 
-# %% ../nbs/api/00_data.ipynb #6e8beee7
+# %% ../nbs/api/00_data.ipynb #f758596b
 def set_aside(
     name: str,            # a data set in `SOURCES`
     items: pd.DataFrame,  # all its items, N rows
@@ -540,7 +540,7 @@ def set_aside(
     drawn = np.random.default_rng(0).choice(len(pool), SOURCES[name]["set_aside"], replace=False)
     return pd.Series(items.index.isin(pool[drawn]), index=items.index)
 
-# %% ../nbs/api/00_data.ipynb #52ed8e24
+# %% ../nbs/api/00_data.ipynb #aa23d23a
 def option_fault(
     name: str,    # name of a data set
     part: str,    # the part asked for
@@ -557,7 +557,7 @@ def option_fault(
             return f"{name} has no split {split!r}; give some of {list(source['splits'])}"
     return "splits is empty; give split names, or None for those the paper pools" if splits is not None and not splits else ""
 
-# %% ../nbs/api/00_data.ipynb #518b6126
+# %% ../nbs/api/00_data.ipynb #53c27a22
 def select_items(
     name: str,                      # a data set in `SOURCES`
     items: pd.DataFrame,            # all its items
@@ -575,7 +575,7 @@ def select_items(
     kept.attrs |= {"free_text": True} if name == "gsm8k" else {"alike": 4} if name == "mmlu_stem5" else {}
     return kept
 
-# %% ../nbs/api/00_data.ipynb #82724114
+# %% ../nbs/api/00_data.ipynb #cf311094
 def shipped_items(
     name: str,      # "worldquiz"
 ) -> pd.DataFrame:  # its items, checked
@@ -583,7 +583,7 @@ def shipped_items(
     lines = gzip.decompress(read_asset("data set", name, "", ".jsonl.gz")).splitlines()  # bytes, UTF-8
     return check_items(pd.DataFrame([json.loads(line) for line in lines]), dataset=name)
 
-# %% ../nbs/api/00_data.ipynb #8d39c973
+# %% ../nbs/api/00_data.ipynb #c8f47468
 def load_items(
     name: str,                      # "worldquiz", "arc", "mmlu_stem5", "strategyqa" or "gsm8k"
     part: str = "experiment",       # "experiment", "hardness_training" (ARC and GSM8k: those set aside) or "all"
@@ -605,7 +605,7 @@ def load_items(
     items = official_items(name, folder or os.environ.get("E2H_DATA") or None)
     return check_items(select_items(name, items, part, splits, keep_unmeasured), name)
 
-# %% ../nbs/api/00_data.ipynb #6b5505c8
+# %% ../nbs/api/00_data.ipynb #411d9c1f
 def load_results(
     name: str,      # name of recorded results: "worldquiz"
 ) -> pd.DataFrame:  # records, one row per item answered once
@@ -617,7 +617,7 @@ def load_results(
     records["level"] = pd.Categorical(records["level"], ["easy", "medium", "hard"], ordered=True)
     return records
 
-# %% ../nbs/api/00_data.ipynb #7f4c446d
+# %% ../nbs/api/00_data.ipynb #02213314
 def choice_lists(
     frame: pd.DataFrame,  # any frame, N rows
     choices,              # a column of lists, or a list with the name of one column per choice
@@ -636,7 +636,7 @@ def choice_lists(
         listed.append(row)
     return listed
 
-# %% ../nbs/api/00_data.ipynb #c6cd422d
+# %% ../nbs/api/00_data.ipynb #2f5b04ae
 def is_missing(
     value,  # a cell of a frame
 ) -> bool:  # whether there is nothing in it
@@ -644,7 +644,7 @@ def is_missing(
     nothing = value is None or value is pd.NA or (isinstance(value, numbers.Real) and np.isnan(value))
     return nothing or (isinstance(value, str) and not value.strip())
 
-# %% ../nbs/api/00_data.ipynb #96dde699
+# %% ../nbs/api/00_data.ipynb #81dc459e
 def as_text(
     value,  # a cell of a frame
 ):          # text if it was a number, else the same
@@ -653,7 +653,7 @@ def as_text(
         return value
     return str(int(value)) if value % 1 == 0 else str(value)
 
-# %% ../nbs/api/00_data.ipynb #e6de8ef0
+# %% ../nbs/api/00_data.ipynb #1a359560
 def answer_readings(
     value,          # the answer to one item, as it was given
     choices: list,  # its choices
@@ -670,7 +670,7 @@ def answer_readings(
     }
     return {way: index for way, index in ways.items() if index is not None}
 
-# %% ../nbs/api/00_data.ipynb #6181efc9
+# %% ../nbs/api/00_data.ipynb #1fcbffe9
 def position(
     wanted,   # what to look for, or None
     places,   # where to look
@@ -679,14 +679,14 @@ def position(
     found = [number for number, place in enumerate(places) if wanted is not None and place == wanted]
     return found[0] if len(found) == 1 else None
 
-# %% ../nbs/api/00_data.ipynb #215457d9
+# %% ../nbs/api/00_data.ipynb #091f7403
 def yes_or_no(
     text: str,   # a word
 ) -> str | None:  # "yes", "no" or None
     "Read yes, true, no and false."
     return {"yes": "yes", "true": "yes", "no": "no", "false": "no"}.get(str(text).strip().casefold())
 
-# %% ../nbs/api/00_data.ipynb #3a884fbc
+# %% ../nbs/api/00_data.ipynb #bfee2200
 def read_answers(
     answers: list,  # N answers as they were given
     choices: list,  # N lists of choices
@@ -707,7 +707,7 @@ def read_answers(
                              "give letters, or the text of the right choice")
     return found[0]
 
-# %% ../nbs/api/00_data.ipynb #c150e047
+# %% ../nbs/api/00_data.ipynb #9c961a1f
 def misfit(
     answer,       # an answer that does not fit
     n: int,       # how many choices there are
@@ -720,7 +720,7 @@ def misfit(
     wrong = f"no {best}, unlike others" if best else f"none of its {n} choices"
     return f"answer is {answer!r}, which is {wrong}; {mend}"
 
-# %% ../nbs/api/00_data.ipynb #089247db
+# %% ../nbs/api/00_data.ipynb #d0d8d5d0
 def hardness_values(
     frame: pd.DataFrame,  # any frame, N rows
     column: str,          # the column of a measure
@@ -733,7 +733,7 @@ def hardness_values(
             raise ValueError(f"items[{row}]: {column} is {value!r}, not a number; turn words into numbers first")
     return numbers_found.astype(float).tolist()
 
-# %% ../nbs/api/00_data.ipynb #7026d750
+# %% ../nbs/api/00_data.ipynb #9cd5b0c5
 def own_choices(
     frame: pd.DataFrame,  # any frame, N rows
     choices,              # what was named as choices, or None
@@ -750,7 +750,7 @@ def own_choices(
     raise ValueError(f"choices is not given; name the column(s) of the choices (there are {list(frame.columns)}), or "
                      "say free_text=True")
 
-# %% ../nbs/api/00_data.ipynb #931f5e54
+# %% ../nbs/api/00_data.ipynb #52fe9ae9
 def from_frame(
     frame: pd.DataFrame,         # your questions, N rows
     question: str = "question",  # column of the question; "a.b" is the field b of column a, here and below
@@ -776,7 +776,7 @@ def from_frame(
     measured = add_hardness(items, frame, hardness)
     return check_items(measured, dataset, free_text)
 
-# %% ../nbs/api/00_data.ipynb #ba3d556e
+# %% ../nbs/api/00_data.ipynb #9165868a
 def own_answers(
     items: pd.DataFrame,  # items with `item_id` and `choices`, N rows
     answers: list,        # N answers as they were given
@@ -793,7 +793,7 @@ def own_answers(
         return [0] * len(items)
     return read_answers(answers, items["choices"].tolist(), names)
 
-# %% ../nbs/api/00_data.ipynb #0092497c
+# %% ../nbs/api/00_data.ipynb #f6360545
 def add_hardness(
     items: pd.DataFrame,  # items without measures, N rows
     frame: pd.DataFrame,  # the frame they come from, N rows
@@ -809,7 +809,7 @@ def add_hardness(
     measured.attrs["no_hardness"] = {new: int(measured[new].isna().sum()) for new in named}
     return measured
 
-# %% ../nbs/api/00_data.ipynb #16828818
+# %% ../nbs/api/00_data.ipynb #6f239339
 def from_csv(
     path,       # a CSV file with a header line, in UTF-8, packed with gzip or not
     **columns,  # which column is which, and `dataset`, as for `from_frame`
@@ -818,7 +818,7 @@ def from_csv(
     frame = pd.read_csv(io.StringIO(read_text(path)), dtype=str, keep_default_na=False, na_values=[""])
     return from_frame(frame, **{"dataset": Path(path).name.split(".")[0]} | columns)
 
-# %% ../nbs/api/00_data.ipynb #875e0e49
+# %% ../nbs/api/00_data.ipynb #cd8873d9
 def from_jsonl(
     path,       # a file of JSON lines in UTF-8, packed with gzip or not
     **columns,  # which column is which, and `dataset`, as for `from_frame`
@@ -826,7 +826,7 @@ def from_jsonl(
     "Make items of a file of JSON lines."
     return from_frame(pd.DataFrame(read_jsonl(path)), **{"dataset": Path(path).name.split(".")[0]} | columns)
 
-# %% ../nbs/api/00_data.ipynb #85eb393c
+# %% ../nbs/api/00_data.ipynb #4f7a47fd
 def from_parquet(
     path,       # a parquet file
     **columns,  # which column is which, and `dataset`, as for `from_frame`
@@ -834,7 +834,7 @@ def from_parquet(
     "Make items of a parquet file."
     return from_frame(pd.read_parquet(path), **{"dataset": Path(path).name.split(".")[0]} | columns)
 
-# %% ../nbs/api/00_data.ipynb #3811fe3a
+# %% ../nbs/api/00_data.ipynb #4ab0a2d4
 def from_hub(
     path: str,                    # a repository on the hub, or a folder laid out as one
     config: str | None = None,    # one of its configurations

@@ -6,7 +6,7 @@
 __all__ = ['COLOURS', 'INK', 'LEVELS', 'new_figure', 'figure_svg', 'add_labels', 'in_words', 'plot_accuracy', 'bin_centres',
            'hardness_bins', 'plot_hardness', 'plot_sgr', 'plot_levels', 'plot_measures', 'plot_agreement']
 
-# %% ../nbs/api/52_plots.ipynb #36d347b5
+# %% ../nbs/api/52_plots.ipynb #c4333ff8
 import io
 import json
 import textwrap
@@ -15,12 +15,12 @@ import pandas as pd
 from .hardness import MEASURES, cuttable_measures, item_levels, level_counts, measure as hardness
 from .sgr import BASE, SETTINGS, accuracy_table, describe_method, in_order, like, read_records, sgr_table
 
-# %% ../nbs/api/52_plots.ipynb #41be787e
+# %% ../nbs/api/52_plots.ipynb #ae9ced47
 COLOURS = {"none": "#7d8590", "easy": "#2f7fc1", "medium": "#1a936f", "hard": "#d4600c", "all": "#9a6fb0"}
 INK = "#24292f" # text and axes; a page may swap it for its own text colour
 LEVELS = ["easy", "medium", "hard", "all"]
 
-# %% ../nbs/api/52_plots.ipynb #436d00c6
+# %% ../nbs/api/52_plots.ipynb #5c4c8c4b
 def new_figure(
     n_panels:int=1,    # panels side by side
     width:float=6.4,   # inches
@@ -43,7 +43,7 @@ def new_figure(
     plt.close(figure)  # a notebook shows the figure that a cell returns, once
     return figure, list(axes.flat)
 
-# %% ../nbs/api/52_plots.ipynb #d9790d68
+# %% ../nbs/api/52_plots.ipynb #70138017
 def figure_svg(
     figure, # matplotlib figure
 ) -> str:   # an <svg> element, without XML header
@@ -55,7 +55,7 @@ def figure_svg(
     text = buffer.getvalue()
     return text[text.index("<svg"):]
 
-# %% ../nbs/api/52_plots.ipynb #086a3870
+# %% ../nbs/api/52_plots.ipynb #e8c29fe0
 def add_labels(
     table:pd.DataFrame, # with setting columns
 ) -> pd.DataFrame:      # the same with a column `label`
@@ -68,14 +68,14 @@ def add_labels(
     return table.assign(label=[f"{name}, {in_words(settings)}" if more else name for name, more, settings
                                in zip(names, different, table["settings"])])
 
-# %% ../nbs/api/52_plots.ipynb #5d1e45e0
+# %% ../nbs/api/52_plots.ipynb #dfc53ae5
 def in_words(
     settings:str, # hyper-parameters as a JSON object
 ) -> str:         # such as "k = 10, labels = gold"
     "Hyper-parameters from their JSON string."
     return ", ".join(f"{key} = {value}" for key, value in json.loads(settings).items())
 
-# %% ../nbs/api/52_plots.ipynb #453fdf37
+# %% ../nbs/api/52_plots.ipynb #7c4d6404
 def plot_accuracy(
     records,          # frame or path
     test:str="hard",  # level of the test items: easy, medium, hard or all
@@ -95,7 +95,7 @@ def plot_accuracy(
     _message(figure, _accuracy_message(panels, test))
     return figure
 
-# %% ../nbs/api/52_plots.ipynb #63882156
+# %% ../nbs/api/52_plots.ipynb #fc545bd6
 def _on_level(
     records, test
 ) -> pd.DataFrame: # records of the test items asked for
@@ -106,7 +106,7 @@ def _on_level(
                                       f"levels are {', '.join(map(str, records['level'].dropna().unique()))}")
     return chosen
 
-# %% ../nbs/api/52_plots.ipynb #f5902ed5
+# %% ../nbs/api/52_plots.ipynb #fb43c09c
 def _panels(
     table
 ) -> list: # (label, rows) per method with the same settings, in order of appearance
@@ -114,14 +114,14 @@ def _panels(
     if table.empty: raise ValueError("records: no trained method to draw; there is only zero-shot")
     return list(add_labels(table).groupby("label", sort=False))
 
-# %% ../nbs/api/52_plots.ipynb #54f9fa27
+# %% ../nbs/api/52_plots.ipynb #5cc856c3
 def _same_base(
     records, settings
 ) -> pd.DataFrame: # of records or of a table
     "The rows of the same data set, base model, quantisation and format."
     return like(records, {key: settings[key] for key in BASE if key in records})
 
-# %% ../nbs/api/52_plots.ipynb #fdaa5652
+# %% ../nbs/api/52_plots.ipynb #775d1d13
 def _draw_bars(
     ax, rows
 ):
@@ -139,7 +139,7 @@ def _draw_bars(
     ax.set_xticklabels(["zero-\nshot" if level == "none" else level for level in rows.index])
     ax.grid(axis="y")
 
-# %% ../nbs/api/52_plots.ipynb #3b088c27
+# %% ../nbs/api/52_plots.ipynb #d3fa844d
 def _accuracy_message(
     panels, test
 ) -> str:
@@ -150,7 +150,7 @@ def _accuracy_message(
     span = f"{min(points):+.1f}" if len(points) == 1 else f"{min(points):+.1f} to {max(points):+.1f}"
     return f"On {test} items, easy-trained minus hard-trained is {span} points"
 
-# %% ../nbs/api/52_plots.ipynb #b9db5a16
+# %% ../nbs/api/52_plots.ipynb #96693b8c
 def _message(
     figure, text
 ):
@@ -159,7 +159,7 @@ def _message(
     lines = "\n".join(textwrap.wrap(text.replace(" -", " \u2212"), width))
     figure.suptitle(lines, x=.01, ha="left", fontsize=11.5, fontweight="bold", color=INK)
 
-# %% ../nbs/api/52_plots.ipynb #57484836
+# %% ../nbs/api/52_plots.ipynb #0b3e8e80
 def bin_centres(
     records:pd.DataFrame, # with `value`
     bins:int=6,           # bins of a measure with nine or more distinct values
@@ -169,7 +169,7 @@ def bin_centres(
     if values.nunique() < 9: return values
     return values.groupby(pd.qcut(values, bins, duplicates="drop"), observed=True).transform("mean")
 
-# %% ../nbs/api/52_plots.ipynb #f662b81f
+# %% ../nbs/api/52_plots.ipynb #35d9be0f
 def hardness_bins(
     records:pd.DataFrame, # of one condition, with `value`
     centres:pd.Series=None, # of `bin_centres`; by default of these records
@@ -185,7 +185,7 @@ def hardness_bins(
     table = table.assign(low=table["accuracy"] - half, high=table["accuracy"] + half)
     return table[error < .1].reset_index(drop=True)
 
-# %% ../nbs/api/52_plots.ipynb #03490101
+# %% ../nbs/api/52_plots.ipynb #fdad815a
 def plot_hardness(
     records,              # frame or path, with `value`
     measure:str="hardness", # name of the measure, for the axis
@@ -209,7 +209,7 @@ def plot_hardness(
     _message(figure, _hardness_message(_same_base(records, panels[0][1].iloc[0])))
     return figure
 
-# %% ../nbs/api/52_plots.ipynb #1fb0c29a
+# %% ../nbs/api/52_plots.ipynb #0a38851e
 def _draw_lines(
     ax, records, settings, centres
 ):
@@ -227,7 +227,7 @@ def _draw_lines(
                     elinewidth=1.1, capsize=2.5, ls="--" if level == "none" else "-", label=name)
     ax.grid(axis="y")
 
-# %% ../nbs/api/52_plots.ipynb #5ed10d25
+# %% ../nbs/api/52_plots.ipynb #9c3bb6d3
 def _hardness_message(
     records
 ) -> str:
@@ -238,7 +238,7 @@ def _hardness_message(
     parts = [f"{means[level]:.0%} on {level}" for level in LEVELS if level in means]
     return f"{name} accuracy is {', '.join(parts)} items"
 
-# %% ../nbs/api/52_plots.ipynb #56633402
+# %% ../nbs/api/52_plots.ipynb #5f87b5f7
 def plot_sgr(
     records,           # frame or path of records, or a table of `sgr_table`
     n_boot:int=10_000, # resamples of each row
@@ -262,7 +262,7 @@ def plot_sgr(
     _message(figure, _sgr_message(table))
     return figure
 
-# %% ../nbs/api/52_plots.ipynb #2ea979a8
+# %% ../nbs/api/52_plots.ipynb #fea7ca07
 def _sgr_limits(
     table
 ) -> tuple: # in percent
@@ -271,7 +271,7 @@ def _sgr_limits(
     ends = ends[np.isfinite(ends)]
     return 100 * max(min([*ends, 0]), -1) - 12, 100 * min(max([*ends, 1]), 2.5) + 12
 
-# %% ../nbs/api/52_plots.ipynb #fd5d158e
+# %% ../nbs/api/52_plots.ipynb #f0ccb95b
 def _draw_sgr_row(
     ax, place, row, left, right
 ):
@@ -291,7 +291,7 @@ def _draw_sgr_row(
     ax.annotate(words, (np.clip(100 * row.sgr, left, right), place), (6, 5), textcoords="offset points",
                 ha="left", va="bottom", fontsize=9, color=INK)
 
-# %% ../nbs/api/52_plots.ipynb #bd7cbda9
+# %% ../nbs/api/52_plots.ipynb #bf4a937a
 def _sgr_message(
     table
 ) -> str:
@@ -306,14 +306,14 @@ def _sgr_message(
     note = "; shots are not shown to beat random labels" if len(beaten) else ""
     return text + (f"; {', '.join(rest)})" if rest else "") + note
 
-# %% ../nbs/api/52_plots.ipynb #62f08a62
+# %% ../nbs/api/52_plots.ipynb #1218d17b
 def _count(
     table, regime
 ) -> int:
     "Rows in a regime."
     return int((table["regime"] == regime).sum())
 
-# %% ../nbs/api/52_plots.ipynb #e5294798
+# %% ../nbs/api/52_plots.ipynb #f9932a87
 def plot_levels(
     items:pd.DataFrame,     # or records, with `item_id`, `value` and `level`
     measure:str="hardness", # name of the measure, for the axis
@@ -331,7 +331,7 @@ def plot_levels(
     _message(figure, ", ".join(f"{counts[level]} {level}" for level in levels) + " items")
     return figure
 
-# %% ../nbs/api/52_plots.ipynb #0f9291ef
+# %% ../nbs/api/52_plots.ipynb #080a6c38
 def plot_measures(
     items:pd.DataFrame, # items or a table of their measures
     measures:list=None, # by default all that can be cut into levels
@@ -349,7 +349,7 @@ def plot_measures(
     _message(figure, f"Hard items are {' to '.join(dict.fromkeys(ends))} of all")
     return figure
 
-# %% ../nbs/api/52_plots.ipynb #38423452
+# %% ../nbs/api/52_plots.ipynb #f1246591
 def _draw_measure(
     ax, items, name, counts
 ):
@@ -368,7 +368,7 @@ def _draw_measure(
         ax.annotate(f"{counts[level]:,.0f} {level}", (place, 1.02), xycoords="axes fraction", fontsize=8, ha=side,
                     va="bottom", color=COLOURS[level], fontweight="bold")
 
-# %% ../nbs/api/52_plots.ipynb #70a420c5
+# %% ../nbs/api/52_plots.ipynb #bcdeac98
 def plot_agreement(
     table:pd.DataFrame, # of `agreement`
 ):                      # matplotlib figure
@@ -390,7 +390,7 @@ def plot_agreement(
     _message(figure, _agreement_message(table))
     return figure
 
-# %% ../nbs/api/52_plots.ipynb #634c8779
+# %% ../nbs/api/52_plots.ipynb #77faaae0
 def _rho_words(
     rho, low, high
 ) -> str:
@@ -398,7 +398,7 @@ def _rho_words(
     if np.isnan(rho): return "no items\nin common"
     return f"{rho:.2f}\n[{low:.2f}, {high:.2f}]".replace("-0.00", "0.00").replace("-", "\u2212")
 
-# %% ../nbs/api/52_plots.ipynb #9f8f7bf0
+# %% ../nbs/api/52_plots.ipynb #5bafa933
 def _agreement_message(
     table
 ) -> str:

@@ -6,7 +6,7 @@
 __all__ = ['DIGESTS', 'CELL_SETTINGS', 'cell_hash', 'atomic', 'write_cell', 'read_cell', 'Store', 'open_store', 'finished',
            'intact', 'claim', 'store_records', 'newest', 'warn_of_old_code', 'with_settings', 'pack', 'made']
 
-# %% ../nbs/api/58_store.ipynb #c38d3f95
+# %% ../nbs/api/58_store.ipynb #7a07da3f
 import hashlib
 import json
 import os
@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 import pandas as pd
 
-# %% ../nbs/api/58_store.ipynb #07cf3b6a
+# %% ../nbs/api/58_store.ipynb #d0df0e86
 def cell_hash(
     identity:dict,  # everything that determines the outcome, as JSON values
 ) -> str:           # 24 hexadecimal digits
     "Name of a cell."
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
 
-# %% ../nbs/api/58_store.ipynb #98c9a3ed
+# %% ../nbs/api/58_store.ipynb #e5262da7
 @contextmanager
 def atomic(
     path:Path,  # where the file shall appear
@@ -41,7 +41,7 @@ def atomic(
     finally:
         Path(name).unlink(missing_ok=True)
 
-# %% ../nbs/api/58_store.ipynb #3b31bcf5
+# %% ../nbs/api/58_store.ipynb #46738a10
 def write_cell(
     path:Path,                 # `cells/<run_id>.parquet`
     predictions:pd.DataFrame,  # one row an item
@@ -56,7 +56,7 @@ def write_cell(
     with atomic(path) as tmp:
         pq.write_table(table.replace_schema_metadata(meta), tmp, compression="zstd", write_page_checksum=True)
 
-# %% ../nbs/api/58_store.ipynb #57c341d3
+# %% ../nbs/api/58_store.ipynb #1578c664
 def read_cell(
     path:Path,  # a cell's file
 ) -> tuple:     # predictions, manifest; ValueError if the file is damaged or not what its name says
@@ -77,13 +77,13 @@ def read_cell(
         raise ValueError(f"{path.name} is damaged: {str(e).splitlines()[0]}") from e
     return table.to_pandas().pipe(_lists), manifest
 
-# %% ../nbs/api/58_store.ipynb #8d39d1d6
+# %% ../nbs/api/58_store.ipynb #154c231c
 def _lists(frame:pd.DataFrame) -> pd.DataFrame:
     "Arrays of a parquet file as plain lists."
     arrays = [c for c in ("logprobs", "n_tokens", "n_chars") if c in frame]
     return frame.assign(**{c: [list(x) for x in frame[c]] for c in arrays})
 
-# %% ../nbs/api/58_store.ipynb #23c0b7e7
+# %% ../nbs/api/58_store.ipynb #ee804914
 @dataclass(frozen=True)
 class Store:
     "A run folder; `open_store` makes one."
@@ -118,7 +118,7 @@ class Store:
         "One row a finished cell: its manifest."
         return pd.DataFrame([manifest for _, manifest in finished(self)])
 
-# %% ../nbs/api/58_store.ipynb #3b89781d
+# %% ../nbs/api/58_store.ipynb #1dc87bcb
 def open_store(
     path,  # a run folder; made when the first thing is written to it
 ) -> Store:  # the folder
@@ -127,7 +127,7 @@ def open_store(
     if path.is_file(): raise ValueError(f"{path} is a file; a study needs a folder of its own")
     return Store(path)
 
-# %% ../nbs/api/58_store.ipynb #67767f94
+# %% ../nbs/api/58_store.ipynb #40569203
 def finished(
     store:Store,  # a run folder
 ) -> list:        # (predictions, manifest) of every intact cell, in the order of their files' names
@@ -139,7 +139,7 @@ def finished(
         if cell is not None: found.append(cell)
     return found
 
-# %% ../nbs/api/58_store.ipynb #59bb6bcb
+# %% ../nbs/api/58_store.ipynb #526a7a89
 def intact(
     file:Path,      # a cell's file, there or not
 ) -> tuple | None:  # predictions and manifest, or None
@@ -151,10 +151,10 @@ def intact(
         os.replace(file, aside)
         warnings.warn(f"{e}; set aside as {aside.name}, the next run computes it again", stacklevel=2)
 
-# %% ../nbs/api/58_store.ipynb #10708fdd
+# %% ../nbs/api/58_store.ipynb #a81764f7
 DIGESTS = ["questions", "levels"]  # settings that are a sha256 and say nothing to a reader
 
-# %% ../nbs/api/58_store.ipynb #42dc4d8a
+# %% ../nbs/api/58_store.ipynb #a65d1cdf
 def claim(
     store:Store,         # a run folder, new or not
     settings:dict,       # what the study is about, as JSON values
@@ -170,11 +170,11 @@ def claim(
     with atomic(store.path / "items.parquet") as tmp: items.to_parquet(tmp, index=False)
     with atomic(store.path / "study.json") as tmp: tmp.write_text(json.dumps(settings, indent=1, sort_keys=True))
 
-# %% ../nbs/api/58_store.ipynb #13f14d9b
+# %% ../nbs/api/58_store.ipynb #8cf4d72e
 CELL_SETTINGS = ["dataset", "model", "quant", "dtype", "format", "method", "settings", "train_on", "n_train", "seed",
             "noise", "run_id"]
 
-# %% ../nbs/api/58_store.ipynb #795f125c
+# %% ../nbs/api/58_store.ipynb #c9d8417b
 def store_records(
     store:Store,        # a run folder
     measure:str=None,   # hardness measure; None takes the study's first
@@ -191,7 +191,7 @@ def store_records(
     records = pd.concat([with_settings(*cell) for cell in cells], ignore_index=True)
     return records.merge(join, on="item_id", how="left", validate="m:1")
 
-# %% ../nbs/api/58_store.ipynb #b151c317
+# %% ../nbs/api/58_store.ipynb #55d3aac7
 def newest(
     cells:list,  # (predictions, manifest) of finished cells
 ) -> list:       # without those that a newer one replaces, in an order of their own; ValueError for two models of one name
@@ -207,7 +207,7 @@ def newest(
     warn_of_old_code([manifest for _, manifest in kept.values()])
     return [kept[key] for key in sorted(kept)]
 
-# %% ../nbs/api/58_store.ipynb #94cb2757
+# %% ../nbs/api/58_store.ipynb #1ff88a3e
 def warn_of_old_code(
     manifests:list,  # of the cells that are read together
 ) -> None:
@@ -218,7 +218,7 @@ def warn_of_old_code(
     if mixed: warnings.warn(f"cells of {', '.join(mixed)} were made by different versions of the code: run the study "
                             "again with all its seeds to renew them", stacklevel=3)
 
-# %% ../nbs/api/58_store.ipynb #ca7b0f83
+# %% ../nbs/api/58_store.ipynb #48c51ac7
 def with_settings(
     predictions:pd.DataFrame,  # one cell's
     manifest:dict,             # its settings
@@ -228,11 +228,12 @@ def with_settings(
     values["settings"] = json.dumps(values["settings"])
     return predictions.assign(**values)
 
-# %% ../nbs/api/58_store.ipynb #1ea92d08
+# %% ../nbs/api/58_store.ipynb #706a3b50
 def pack(
     store:Store,       # a run folder
     file,              # a .parquet file to write
     measure:str=None,  # hardness measure; None takes the study's
+    texts:bool=True,   # keep the text of the picked choices; leave it out where the data set is not yours to publish
 ) -> Path:             # the file
     "Write all records of a study to one file."
     file, records = Path(file), store_records(store, measure)
@@ -240,11 +241,12 @@ def pack(
     small = records.sort_values(order, ignore_index=True).astype({"correct": "int8", "seed": "int16"})
     small["gold"] = [row.index(x) for row, x in zip(small["logprobs"], small.pop("logp_gold"))]
     small["logprobs"] = [[round(x, 2) for x in row] for row in small["logprobs"]]
+    if not texts: small = small.drop(columns="pred")
     small.attrs["made"] = made(store)
     with atomic(file) as tmp: small.to_parquet(tmp, index=False, compression="zstd", compression_level=19)
     return file
 
-# %% ../nbs/api/58_store.ipynb #51de5e5d
+# %% ../nbs/api/58_store.ipynb #134db0c8
 def made(
     store:Store,  # a run folder
 ) -> dict:        # JSON values

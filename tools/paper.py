@@ -27,7 +27,8 @@ def main(names):
         measures = ["fame", "hops"] if name == "worldquiz" else PAPER_MEASURES[name]
         folder = ROOT / "runs" / "paper" / run
         Study(load_items(name), lm, measures, [], format=format).run(folder)
-        print(pack(open_store(folder), ROOT / "nbs" / "paper" / "results" / f"{run}.parquet").relative_to(ROOT))
+        file = ROOT / "nbs" / "paper" / "results" / f"{run}.parquet"
+        print(pack(open_store(folder), file, texts=False).relative_to(ROOT))
 
 
 if __name__ == "__main__":
