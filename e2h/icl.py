@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PromptPredictor', 'fitting_prompts', 'ZeroShot', 'ICL', 'draw_shots']
 
-# %% ../nbs/api/30_icl.ipynb #e4045d3a
+# %% ../nbs/api/30_icl.ipynb #c54ab194
 from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from .lm import LM
 from .prompts import FORMATS, choice_strings, prompts
 from .scoring import predictions, score_choices, tokenise
 
-# %% ../nbs/api/30_icl.ipynb #e8b201a2
+# %% ../nbs/api/30_icl.ipynb #85e9c879
 @dataclass
 class PromptPredictor:
     "Answers items by prompting, with the same shots in front of each."
@@ -28,7 +28,7 @@ class PromptPredictor:
         scored = score_choices(self.lm, texts, choice_strings(items, self.format), FORMATS[self.format].join)
         return predictions(items, [s.logprobs for s in scored], [s.n_tokens for s in scored], n_dropped)
 
-# %% ../nbs/api/30_icl.ipynb #b4dd2538
+# %% ../nbs/api/30_icl.ipynb #a21c6936
 def fitting_prompts(
     lm:LM,                       # the model, for its context length
     items:pd.DataFrame,          # N items
@@ -44,14 +44,14 @@ def fitting_prompts(
             texts[i] = prompts(items.iloc[[i]], shots.iloc[:len(shots) - dropped[i]], format, lm.name)[0]
     return texts, dropped
 
-# %% ../nbs/api/30_icl.ipynb #6e59f1ef
+# %% ../nbs/api/30_icl.ipynb #1b16b689
 def _fits(lm:LM, prompt:str, choices:list[str], format:str) -> bool:
     "Does a prompt with each of its choices stay within the context?"
     if len(prompt.encode()) + max(len(c.encode()) for c in choices) < lm.context: return True
     rows = tokenise(lm, [prompt], [choices], FORMATS[format].join)[0]
     return max(len(row.tokens) for row in rows) <= lm.context
 
-# %% ../nbs/api/30_icl.ipynb #8156a702
+# %% ../nbs/api/30_icl.ipynb #c77c5b1a
 @dataclass(frozen=True)
 class ZeroShot:
     "The question alone."
@@ -64,7 +64,7 @@ class ZeroShot:
         "A predictor; there is nothing to learn."
         return PromptPredictor(lm, None, self.format)
 
-# %% ../nbs/api/30_icl.ipynb #56607909
+# %% ../nbs/api/30_icl.ipynb #2017d837
 @dataclass(frozen=True)
 class ICL:
     "The first `k` training items as solved examples in the prompt."
@@ -75,7 +75,8 @@ class ICL:
     def __post_init__(self):
         if self.labels not in ("gold", "random"):
             raise ValueError(f"ICL(labels={self.labels!r}) is unknown: choose 'gold' or 'random'")
-        if self.k < 1: raise ValueError(f"ICL(k={self.k}): k is the number of examples, at least 1")
+        if not isinstance(self.k, int) or self.k < 1:
+            raise ValueError(f"ICL(k={self.k!r}): k is the number of examples, a whole number of at least 1")
 
     @property
     def name(self) -> str: return "icl" if self.labels == "gold" else "placebo"
@@ -86,7 +87,7 @@ class ICL:
         shown = [c[a] for c, a in zip(shots["choices"], shots["answer"])]
         return PromptPredictor(lm, shots, self.format, {"shown": shown})
 
-# %% ../nbs/api/30_icl.ipynb #61860a19
+# %% ../nbs/api/30_icl.ipynb #19c705ee
 def draw_shots(
     items:pd.DataFrame,  # training items, in the order drawn
     k:int,               # examples to show

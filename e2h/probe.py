@@ -6,7 +6,7 @@
 __all__ = ['probe_layers', 'features', 'choice_loss', 'fit_weights', 'standardise', 'choose_l2', 'stack', 'LinearProbe',
            'fit_probe', 'choice_tokens', 'ProbePredictor']
 
-# %% ../nbs/api/32_probe.ipynb #aa628178
+# %% ../nbs/api/32_probe.ipynb #868ca262
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from .lm import LM
 from .prompts import FORMATS, choice_strings, prompts
 from .scoring import choice_states, predictions, tokenise
 
-# %% ../nbs/api/32_probe.ipynb #c26a8090
+# %% ../nbs/api/32_probe.ipynb #f5f039e4
 def probe_layers(
     lm:LM,               # the model
     layers:str|tuple,    # "paper", or indices of hidden states (0 is the embedding)
@@ -24,7 +24,7 @@ def probe_layers(
     n_states = lm.model.config.get_text_config().num_hidden_layers + 1
     return (n_states + 1) // 2, n_states - 1
 
-# %% ../nbs/api/32_probe.ipynb #f582aeb2
+# %% ../nbs/api/32_probe.ipynb #53abdc1e
 def features(
     lm:LM,               # the model
     items:pd.DataFrame,  # N items
@@ -36,7 +36,7 @@ def features(
     states = choice_states(lm, texts, choice_strings(items, format), layers, FORMATS[format].join)
     return [s.reshape(len(s), -1).astype(float) for s in states]
 
-# %% ../nbs/api/32_probe.ipynb #cfea49dd
+# %% ../nbs/api/32_probe.ipynb #25aa7404
 def choice_loss(
     scores:np.ndarray,  # [R] scores of all choices, items one behind the other
     first:np.ndarray,   # [N] row where each item begins
@@ -51,7 +51,7 @@ def choice_loss(
     grad[gold] -= 1
     return -np.log(np.maximum(prob[gold], 1e-300)).mean(), grad / len(first)
 
-# %% ../nbs/api/32_probe.ipynb #942a3eda
+# %% ../nbs/api/32_probe.ipynb #0fbb78d6
 def fit_weights(
     x:np.ndarray,      # [R, D] standardised features of all choices
     first:np.ndarray,  # [N] row where each item begins
@@ -71,7 +71,7 @@ def fit_weights(
                      options=dict(maxiter=2000, maxcor=30, ftol=0, gtol=1e-7))
     return found.x, dict(loss=float(found.fun), gradient=float(np.abs(found.jac).max()))
 
-# %% ../nbs/api/32_probe.ipynb #a992d2cf
+# %% ../nbs/api/32_probe.ipynb #f257bdf1
 def standardise(
     x:np.ndarray,  # [R, D] features of the training choices
 ) -> tuple:        # mean [D] and deviation [D]; 1 where a feature never varies
@@ -80,7 +80,7 @@ def standardise(
     scale[scale == 0] = 1
     return x.mean(0), scale
 
-# %% ../nbs/api/32_probe.ipynb #0c30f790
+# %% ../nbs/api/32_probe.ipynb #886d4db9
 def choose_l2(
     x:np.ndarray,           # [R, D] features
     sizes:np.ndarray,       # [N] number of choices of each item
@@ -91,6 +91,7 @@ def choose_l2(
 ) -> float:                 # the candidate with the smallest held-out loss
     "Choose the penalty by grouped cross-validation inside the training items."
     names = np.unique(clusters)
+    if len(sizes) < 2: return grid[len(grid) // 2]  # nothing to validate on
     if len(names) < 2: clusters = names = np.arange(len(sizes))  # one cluster: fold the items
     fold = dict(zip(np.random.default_rng([seed, 5]).permutation(names), np.arange(len(names)) % 5))
     fold_N = np.array([fold[c] for c in clusters])
@@ -105,7 +106,7 @@ def choose_l2(
             loss[g] += len(test[1]) * choice_loss(z_test @ w, *test[1:])[0]
     return grid[int(loss.argmin())]
 
-# %% ../nbs/api/32_probe.ipynb #cb29fec5
+# %% ../nbs/api/32_probe.ipynb #40febc25
 def stack(
     x:np.ndarray,      # [R, D] features of all choices
     sizes:np.ndarray,  # [N] number of choices of each item
@@ -116,7 +117,7 @@ def stack(
     first = np.cumsum(sizes[keep]) - sizes[keep]
     return x[np.repeat(keep, sizes)], first, first + gold[keep]
 
-# %% ../nbs/api/32_probe.ipynb #ad6208e2
+# %% ../nbs/api/32_probe.ipynb #9b27db7e
 @dataclass(frozen=True)
 class LinearProbe:
     "A linear scorer of choices on frozen hidden states."
@@ -135,7 +136,7 @@ class LinearProbe:
         "A trained probe; `seed` draws the folds that choose the penalty."
         return fit_probe(self, lm, items, seed)
 
-# %% ../nbs/api/32_probe.ipynb #fd19c3d8
+# %% ../nbs/api/32_probe.ipynb #b8dbddd6
 def fit_probe(
     method:LinearProbe,  # hyper-parameters
     lm:LM,               # the model
@@ -151,7 +152,7 @@ def fit_probe(
     w, info = fit_weights(*stack((x - mean) / scale, sizes, gold, np.ones(len(items), bool)), l2)
     return ProbePredictor(lm, method, w / scale, dict(l2=l2, **info))
 
-# %% ../nbs/api/32_probe.ipynb #abe409d2
+# %% ../nbs/api/32_probe.ipynb #4c5b67ba
 def choice_tokens(
     lm:LM,               # whose tokenizer
     items:pd.DataFrame,  # N items
@@ -162,7 +163,7 @@ def choice_tokens(
                     FORMATS[format].join)
     return [[len(row.tokens) - row.start for row in item] for item in rows]
 
-# %% ../nbs/api/32_probe.ipynb #9e352657
+# %% ../nbs/api/32_probe.ipynb #aa0f8207
 @dataclass
 class ProbePredictor:
     "Answers items with the probe's scores, given as log-probabilities over the choices."

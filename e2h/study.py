@@ -7,7 +7,7 @@ __all__ = ['Study', 'listed', 'draw_splits', 'n_items', 'check_study', 'check_me
            'trained_cells', 'code_version', 'identity', 'run_study', 'check_models', 'run_cell', 'versions',
            'study_settings', 'items_table']
 
-# %% ../nbs/api/60_study.ipynb #6018296e
+# %% ../nbs/api/60_study.ipynb #12f09dcc
 import ast
 import dataclasses
 import hashlib
@@ -30,7 +30,7 @@ from .prompts import get_format
 from .splits import draw_split
 from .store import Store, cell_hash, claim, finished, intact, open_store, write_cell
 
-# %% ../nbs/api/60_study.ipynb #c18deba8
+# %% ../nbs/api/60_study.ipynb #2ec140d6
 @dataclass
 class Study:
     "Items, models, methods and what to train on: the grid is their product. Lists are allowed for lm, measure, format."
@@ -66,14 +66,14 @@ class Study:
         "Compute what is missing in the folder `out` and give all its records; see `run_study`."
         return run_study(self, out, progress)
 
-# %% ../nbs/api/60_study.ipynb #3873d8d7
+# %% ../nbs/api/60_study.ipynb #b7d10c78
 def listed(
     value,   # one thing or a list of things
 ) -> list:   # a list
     "A list of one, or the list that was given."
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
-# %% ../nbs/api/60_study.ipynb #a0db9a35
+# %% ../nbs/api/60_study.ipynb #8bd0951f
 def draw_splits(
     study:Study,  # the study
 ) -> dict:        # (measure, seed, train_on, n) -> `Split`
@@ -83,7 +83,7 @@ def draw_splits(
             for name, levels in study.levels.items() for seed in range(study.seeds)
             for train_on in listed(study.train_on) for n in sorted(sizes)}
 
-# %% ../nbs/api/60_study.ipynb #ca5df498
+# %% ../nbs/api/60_study.ipynb #48ec0a3c
 def n_items(
     study:Study,  # the study
     method,       # one of its methods
@@ -91,7 +91,7 @@ def n_items(
     "How many items a method trains on: its own `k`, or the study's `n_train`."
     return getattr(method, "k", study.n_train)
 
-# %% ../nbs/api/60_study.ipynb #0471d1c1
+# %% ../nbs/api/60_study.ipynb #8fce68cc
 def check_study(
     study:Study,    # as given
 ) -> pd.DataFrame:  # its items, checked; ValueError or KeyError with one sentence otherwise
@@ -107,21 +107,21 @@ def check_study(
     _ = study.splits
     return study.items
 
-# %% ../nbs/api/60_study.ipynb #534c59f2
+# %% ../nbs/api/60_study.ipynb #e6a40948
 def check_methods(
     methods:list,  # as given
 ) -> None:         # ValueError or KeyError for what is no method, or is there twice
     "Check that all methods can be used."
     for method in methods:
         named = {f.name for f in dataclasses.fields(method)} if dataclasses.is_dataclass(method) else set()
-        if "format" not in named or not hasattr(method, "fit") or not hasattr(method, "name"):
+        if "format" not in named or not hasattr(method, "fit") or isinstance(method, type):
             raise ValueError(f"methods holds {method!r}, which is no method: give ICL(k=10), LinearProbe(), ...; "
                              "one of your own is a dataclass with `name`, `format` and `fit(lm, items, seed)`")
         get_format(method.format)
     names = [(m.name, repr(m)) for m in methods]
     if len(set(names)) < len(names): raise ValueError(f"methods holds the same method twice: {[n for n, _ in names]}")
 
-# %% ../nbs/api/60_study.ipynb #cd3875cc
+# %% ../nbs/api/60_study.ipynb #1ec5f9dc
 @dataclass(frozen=True)
 class Cell:
     "One condition: who trains on what, and who is tested."
@@ -133,7 +133,7 @@ class Cell:
     train_ids: list      # in the order of drawing
     test_ids: list       # who is tested
 
-# %% ../nbs/api/60_study.ipynb #41ca3874
+# %% ../nbs/api/60_study.ipynb #7a03f365
 def plan(
     study:Study,   # the study
 ) -> list[Cell]:   # in the order of running
@@ -148,7 +148,7 @@ def plan(
                     cells += trained_cells(study, lm, dataclasses.replace(method, format=format))
     return cells
 
-# %% ../nbs/api/60_study.ipynb #52207b82
+# %% ../nbs/api/60_study.ipynb #ad876482
 def levelled_items(
     study:Study,    # the study
 ) -> pd.DataFrame:  # those of its items that have a level by one of its measures
@@ -156,7 +156,7 @@ def levelled_items(
     known = pd.concat([levels.notna() for levels in study.levels.values()], axis=1).any(axis=1)
     return study.items[known.to_numpy()].reset_index(drop=True)
 
-# %% ../nbs/api/60_study.ipynb #505caebd
+# %% ../nbs/api/60_study.ipynb #4143b5cd
 def trained_cells(
     study:Study,   # the study
     lm:LM,         # one of its models
@@ -166,7 +166,7 @@ def trained_cells(
     return [Cell(lm, method, train_on, name, seed, split.train_ids, split.test_ids)
             for (name, seed, train_on, n), split in study.splits.items() if n == n_items(study, method)]
 
-# %% ../nbs/api/60_study.ipynb #554d3d27
+# %% ../nbs/api/60_study.ipynb #7805fd7e
 @cache
 def code_version(
     method_class,   # class of a method
@@ -183,7 +183,7 @@ def code_version(
         raise ValueError(f"the source of method {method_class.__name__} cannot be read: define it in a file") from e
     return cell_hash({str(i): ast.unparse(ast.parse(textwrap.dedent(text))) for i, text in enumerate(texts)})
 
-# %% ../nbs/api/60_study.ipynb #daf7b820
+# %% ../nbs/api/60_study.ipynb #1e1b6de7
 def identity(
     cell:Cell,           # what is computed
     items:pd.DataFrame,  # the study's items
@@ -198,7 +198,7 @@ def identity(
                 train_ids=list(cell.train_ids), test_ids=list(cell.test_ids), items=items_digest(used),
                 code=code_version(type(cell.method)))
 
-# %% ../nbs/api/60_study.ipynb #a8da2874
+# %% ../nbs/api/60_study.ipynb #b8b7a032
 def run_study(
     study:Study,         # what to compute
     out,                 # the run folder
@@ -221,7 +221,7 @@ def run_study(
             bar.update()
     return store.records(listed(study.measure)[0])
 
-# %% ../nbs/api/60_study.ipynb #036ecddb
+# %% ../nbs/api/60_study.ipynb #cd34da33
 def check_models(
     store:Store,   # a run folder, new or not
     lms:list[LM],  # models that are to run in it
@@ -234,7 +234,7 @@ def check_models(
             raise ValueError(f"another model called {lm.name!r} ({', '.join(key[1:])}) has run in {store.path}, or runs "
                              "beside it: give this one another name, lm.name = ..., or choose another folder")
 
-# %% ../nbs/api/60_study.ipynb #56fc9f13
+# %% ../nbs/api/60_study.ipynb #a215c3b0
 def run_cell(
     cell:Cell,           # what to compute
     known:dict,          # its identity
@@ -257,7 +257,7 @@ def run_cell(
         peak_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), versions=versions(),
         created=datetime.now(timezone.utc).isoformat()))
 
-# %% ../nbs/api/60_study.ipynb #3f89a46a
+# %% ../nbs/api/60_study.ipynb #f01bb657
 def versions() -> dict:  # package -> version
     "Versions of what a result may depend on."
     found = {}
@@ -266,18 +266,18 @@ def versions() -> dict:  # package -> version
         except metadata.PackageNotFoundError: pass
     return found
 
-# %% ../nbs/api/60_study.ipynb #032e299b
+# %% ../nbs/api/60_study.ipynb #db50ff29
 def study_settings(
     study:Study,  # the study
 ) -> dict:        # JSON values
     "What all cells of a run folder must have in common."
     columns = ["item_id", "cluster", *study.levels, *(f"level_{name}" for name in study.levels)]
     table = items_table(study)[columns].sort_values("item_id").to_csv(index=False)
-    return dict(dataset=study.items.attrs["dataset"], questions=items_digest(study.items),
-                levels=hashlib.sha256(table.encode()).hexdigest(), measures=listed(study.measure),
-                n_test=study.n_test, original=study.original)
+    return dict(dataset=study.items.attrs["dataset"], measures=listed(study.measure), n_test=study.n_test,
+                original=study.original, questions=items_digest(study.items),
+                levels=hashlib.sha256(table.encode()).hexdigest())
 
-# %% ../nbs/api/60_study.ipynb #b6fd38cb
+# %% ../nbs/api/60_study.ipynb #22a5ce3c
 def items_table(
     study:Study,    # the study
 ) -> pd.DataFrame:  # item_id, cluster, every measure, and level_<measure> for those of the study

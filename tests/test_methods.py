@@ -192,7 +192,6 @@ def test_reading_that_breaks_leaves_the_base(tiny, train, test, method):
     assert base(lm, test) == before
 
 
-@pytest.mark.xfail(strict=True, reason="get_peft_model runs outside the try: what it had put in stays in")
 def test_a_layer_that_takes_no_adapter_leaves_the_base(tiny, train, test):
     lm = tiny("llama")
     before = base(lm, test)
@@ -214,8 +213,7 @@ def reference_loss(lm, rows, gold):
     return float(torch.stack(parts).mean())
 
 
-@pytest.mark.parametrize("family", ["llama", *(pytest.param(f, marks=pytest.mark.xfail(
-    strict=True, reason="QLoRA trains through trees without asking packable")) for f in ("mistral", "mpt"))])
+@pytest.mark.parametrize("family", ["llama", "mistral", "mpt"])
 def test_the_loss_is_the_papers(tiny, train, family):
     lm, items = tiny(family), train.iloc[:8]
     rows, gold = tokenise(lm, prompts(items), choice_strings(items)), items["answer"].tolist()
@@ -248,7 +246,6 @@ def test_probe_of_one_cluster(lm, train, test):
     assert probe.log == alone.log
 
 
-@pytest.mark.xfail(strict=True, reason="one item leaves nothing to train on in its only fold: numpy's own error comes up")
 def test_probe_of_one_item(lm, train, test):
     assert len(LinearProbe().fit(lm, train.iloc[:1], 0).predict(test)) == len(test)
 
@@ -319,10 +316,9 @@ def test_questions_longer_than_the_context(lm, train, test, name):
 
 @pytest.mark.parametrize("k", [0, -1])
 def test_icl_without_examples(k):
-    with pytest.raises(ValueError, match=rf"ICL\(k={k}\): k is the number of examples, at least 1"): ICL(k)
+    with pytest.raises(ValueError, match=rf"ICL\(k={k}\): k is the number of examples, a whole number of at least 1"): ICL(k)
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="a k that is no whole number fails later, inside pandas")
 @pytest.mark.parametrize("k", [2.5, "3", None])
 def test_icl_with_a_k_that_is_no_number(train, k):
     with pytest.raises(ValueError, match="ICL"): ICL(k).fit(None, train)
@@ -349,8 +345,7 @@ def small(lm, **changes):
     (dict(seeds=0), "seeds=0; give a whole number, 1 or more"),
     (dict(n_test=0), "n_test is 0; give 1 or more"),
     (dict(train_on="tricky"), "give one of ['easy', 'medium', 'hard', 'all']"),
-    pytest.param(dict(methods=[ICL]), "which is no method", marks=pytest.mark.xfail(
-        strict=True, raises=TypeError, reason="a class is taken for a method until dataclasses.replace fails")),
+    (dict(methods=[ICL]), "which is no method"),
 ])
 def test_studies_that_cannot_be(lm, changes, sentence):
     with pytest.raises((ValueError, KeyError)) as caught: small(lm, **changes).cells()

@@ -128,7 +128,6 @@ def test_rows_within_the_window_are_packed(tiny):
     same(choice_logprobs(wide, TEXTS, CHOICES), reference(wide, TEXTS, CHOICES))
 
 
-@pytest.mark.xfail(strict=True, reason="packable knows neither layers that are no attention, nor GPT-Neo's window")
 @pytest.mark.parametrize("family, changes", [("lfm2", {}), ("gpt_neo", dict(window_size=8))])
 def test_families_that_packable_does_not_know(tiny, family, changes):
     "Two questions that share no prefix; a convolution over neighbours, and a window by place in the sequence."

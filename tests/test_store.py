@@ -162,7 +162,6 @@ def changed_footers(file, positions):
             if known != manifest or not found.equals(whole): yield at, bit, len(found), dict(found.dtypes)
 
 
-@pytest.mark.xfail(strict=True, reason="read_cell does not compare the number of rows with the manifest's n_test")
 def test_lost_rows_are_noticed(store):
     file = first(store)
     data, n_rows = file.read_bytes(), len(read_cell(file)[0])
@@ -172,7 +171,6 @@ def test_lost_rows_are_noticed(store):
     assert places and not list(changed_footers(file, [at + n for at in places for n in range(len(varint))]))
 
 
-@pytest.mark.xfail(strict=True, reason="the schema in the footer has no checksum: strings can come back as bytes")
 def test_changed_types_are_noticed(store):
     file = first(store)
     start = footer_start(file.read_bytes())
@@ -211,7 +209,6 @@ def test_really_too_many_open_files(store):
     assert len(intact(file)[0])
 
 
-@pytest.mark.xfail(strict=True, reason="Store.items takes every OSError for damage and says: delete study.json")
 def test_items_and_too_many_open_files(store):
     with pytest.raises(OSError):
         starved(lambda: store.items)
@@ -234,7 +231,6 @@ OTHERS = {  # what is different: how, and what the sentence has to name
     "data set": (lambda s: dict(items=with_dataset(s.items, "mine")), "with dataset='worldquiz', not 'mine'"),
     "measure": (lambda s: dict(measure="answer_chars"), "with measures=['fame'], not ['answer_chars']"),
 }
-UNNAMED = pytest.mark.xfail(strict=True, reason="the sentence says 'other levels' when the measure is another")
 
 
 def with_dataset(items, name):
@@ -255,7 +251,7 @@ def refused(study, folder):
     return str(caught.value), len(ran)
 
 
-@pytest.mark.parametrize("what", [pytest.param(w, marks=UNNAMED) if w == "measure" else w for w in OTHERS])
+@pytest.mark.parametrize("what", OTHERS)
 def test_another_study_is_refused(store, study, what):
     change, named = OTHERS[what]
     other, before = dataclasses.replace(study, **change(study)), snapshot(store.path)
@@ -342,7 +338,6 @@ def test_damaged_items(store, study, damage):
     pd.testing.assert_frame_equal(study.run(store.path, progress=False), whole)
 
 
-@pytest.mark.xfail(strict=True, reason="items.parquet has no checksums: a flipped bit changes levels in silence")
 def test_no_bit_of_the_items_flips_unnoticed(store):
     file = store.path / "items.parquet"
     data, whole, rng = file.read_bytes(), store.items, np.random.default_rng(0)
