@@ -6,14 +6,14 @@
 __all__ = ['ITEM_COLUMNS', 'MMLU_SUBJECTS', 'SOURCES', 'ARC_SCALES', 'ARC_ANNOTATIONS', 'CHECKSUMS', 'choices_fault',
            'item_fault', 'repeated_choice', 'id_fault', 'frame_fault', 'check_items', 'fill_items', 'items_digest',
            'read_asset', 'load_measures', 'read_text', 'read_jsonl', 'folder_file', 'folder_rows', 'hub_rows',
-           'raw_rows', 'pick', 'no_column', 'question_clusters', 'common_columns', 'verify', 'fetch', 'download',
-           'arc_annotations', 'arc_items', 'mmlu_items', 'strategyqa_items', 'plain_number', 'gsm8k_items',
+           'raw_rows', 'pick', 'no_column', 'question_clusters', 'common_columns', 'verify', 'cache_dir', 'fetch',
+           'download', 'arc_annotations', 'arc_items', 'mmlu_items', 'strategyqa_items', 'plain_number', 'gsm8k_items',
            'content_digest', 'official_items', 'drop_reasons', 'set_aside', 'option_fault', 'select_items',
            'shipped_items', 'load_items', 'load_results', 'choice_lists', 'is_missing', 'as_text', 'answer_readings',
            'position', 'yes_or_no', 'read_answers', 'misfit', 'hardness_values', 'own_choices', 'from_frame',
            'own_answers', 'add_hardness', 'from_csv', 'from_jsonl', 'from_parquet', 'from_hub']
 
-# %% ../nbs/api/00_data.ipynb #da7be65d
+# %% ../nbs/api/00_data.ipynb #6e1da4bd
 import difflib
 import gzip
 import hashlib
@@ -31,10 +31,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/api/00_data.ipynb #6ca30c74
+# %% ../nbs/api/00_data.ipynb #f196b45c
 ITEM_COLUMNS = ["item_id", "question", "choices", "answer"]  # what a frame must bring to be items
 
-# %% ../nbs/api/00_data.ipynb #0c0d0f46
+# %% ../nbs/api/00_data.ipynb #2f0fe943
 def choices_fault(
     choices,            # the value found in the `choices` column of one item
     at_least: int = 2,  # fewest choices allowed: 1 where answers are free text
@@ -50,7 +50,7 @@ def choices_fault(
                 "(free_text=True if the one choice is the right answer)")
     return ""
 
-# %% ../nbs/api/00_data.ipynb #a9bb3990
+# %% ../nbs/api/00_data.ipynb #79eaca6a
 def item_fault(
     question,           # the value found in the `question` column of one item
     choices,            # the value found in its `choices` column
@@ -74,7 +74,7 @@ def item_fault(
         return f"answer is {int(answer)} but there are {last + 1} choices (0-{last})"
     return repeated_choice(choices, int(answer) if alike else None)
 
-# %% ../nbs/api/00_data.ipynb #cbd26406
+# %% ../nbs/api/00_data.ipynb #a1752a33
 def repeated_choice(
     choices: list,             # the choices of one item, all text
     answer: int | None = None,  # the index of the right one, if repeated wrong ones are to be let pass
@@ -87,7 +87,7 @@ def repeated_choice(
             return f"choices[{first}] and choices[{second}] are both {choice!r}; make them different"
     return ""
 
-# %% ../nbs/api/00_data.ipynb #f44b4eb5
+# %% ../nbs/api/00_data.ipynb #43b69761
 def id_fault(
     item_ids: list,  # the `item_id` column, N values
 ) -> str:            # what is wrong with the first bad one, "" when nothing is
@@ -102,7 +102,7 @@ def id_fault(
         first[str(item_id)] = row
     return ""
 
-# %% ../nbs/api/00_data.ipynb #c353217a
+# %% ../nbs/api/00_data.ipynb #b0eb5b3a
 def frame_fault(
     items,  # what was given as items
 ) -> str:   # what is wrong with it as a whole, "" when nothing is
@@ -116,7 +116,7 @@ def frame_fault(
             return f"items has no column {column!r} (it has {list(items.columns)}); add it or rename yours"
     return "" if len(items) else "items is empty; give a frame with at least one row"
 
-# %% ../nbs/api/00_data.ipynb #25b32b4b
+# %% ../nbs/api/00_data.ipynb #1a721ea3
 def check_items(
     items: pd.DataFrame,             # a frame with the columns `item_id`, `question`, `choices`, `answer`
     dataset: str | None = None,      # name of the data set; by default the one in `items.attrs`, else "custom"
@@ -134,7 +134,7 @@ def check_items(
     filled.attrs |= {"free_text": True} if free_text else {}  # what else is in attrs was copied
     return filled
 
-# %% ../nbs/api/00_data.ipynb #b6ecdc57
+# %% ../nbs/api/00_data.ipynb #d7908289
 def fill_items(
     items: pd.DataFrame,  # items known to be right
     dataset: str,         # name of the data set
@@ -153,7 +153,7 @@ def fill_items(
     filled.attrs["dataset"] = dataset
     return filled
 
-# %% ../nbs/api/00_data.ipynb #f9bb8c6f
+# %% ../nbs/api/00_data.ipynb #1a17448d
 def items_digest(
     items: pd.DataFrame,  # items, as `check_items` returns them
 ) -> str:                 # 64 hexadecimal digits
@@ -165,7 +165,7 @@ def items_digest(
         digest.update((json.dumps(content) + "\n").encode())
     return digest.hexdigest()
 
-# %% ../nbs/api/00_data.ipynb #e6f7c9aa
+# %% ../nbs/api/00_data.ipynb #67a0599d
 def read_asset(
     kind: str,    # what it is, in words, for the error
     name: str,    # the name asked for
@@ -181,7 +181,7 @@ def read_asset(
         raise KeyError(f"there is no {kind} {name!r}; give one of {known}")
     return folder.joinpath(f"{before}{name}{after}").read_bytes()
 
-# %% ../nbs/api/00_data.ipynb #7b3b5b2c
+# %% ../nbs/api/00_data.ipynb #5b5f6e83
 def load_measures(
     name: str,      # name of a data set: "arc", "mmlu_stem5", "strategyqa" or "gsm8k"
 ) -> pd.DataFrame:  # one row per item: `item_id`, `split`, `cluster` and its measures; no text
@@ -190,7 +190,7 @@ def load_measures(
     table.attrs["dataset"] = name
     return table
 
-# %% ../nbs/api/00_data.ipynb #eaa8e7fd
+# %% ../nbs/api/00_data.ipynb #8fd98775
 MMLU_SUBJECTS = [f"{school}_{field}" for school in ["high_school", "college"]
                  for field in ["mathematics", "physics", "chemistry", "biology", "computer_science"]]
 SOURCES = {  # configs: configuration on the hub -> folder; splits: official split -> its name on the hub
@@ -209,7 +209,7 @@ SOURCES = {  # configs: configuration on the hub -> folder; splits: official spl
               "splits": {"train": "train", "test": "test"}, "pooled": ["train", "test"], "set_aside": 1000},
 }
 
-# %% ../nbs/api/00_data.ipynb #b0a02fa6
+# %% ../nbs/api/00_data.ipynb #0acdf6f2
 def read_text(
     path,    # a text file in UTF-8, packed with gzip or not
 ) -> str:    # its content
@@ -225,7 +225,7 @@ def read_text(
         raise ValueError(f"{path}: line {line} is not UTF-8 (byte {content[error.start]:#x}); "
                          "save the file as UTF-8") from error
 
-# %% ../nbs/api/00_data.ipynb #37c65bb8
+# %% ../nbs/api/00_data.ipynb #673265f3
 def read_jsonl(
     path,         # a file of JSON lines, packed with gzip or not
 ) -> list[dict]:  # its records, one per line
@@ -242,7 +242,7 @@ def read_jsonl(
             raise ValueError(f"{path}: line {number} is not a JSON object; write {{\"question\": ..., ...}}")
     return rows
 
-# %% ../nbs/api/00_data.ipynb #f4720afb
+# %% ../nbs/api/00_data.ipynb #4934260d
 def folder_file(
     folder,     # a folder laid out as `E2H_DATA`
     name: str,  # a file in it
@@ -253,7 +253,7 @@ def folder_file(
         raise FileNotFoundError(f"{folder} holds no file {name}; name the folder that does, in E2H_DATA or folder=")
     return file
 
-# %% ../nbs/api/00_data.ipynb #10faa0ae
+# %% ../nbs/api/00_data.ipynb #2eb9458c
 def folder_rows(
     folder,       # a folder laid out as `E2H_DATA`
     place: str,   # a folder in it, such as "arc/easy"
@@ -264,7 +264,7 @@ def folder_rows(
     rows = read_jsonl(folder_file(folder, f"{place}/{split}.jsonl.gz"))
     return [row for row in rows if row.get("subject", config) == config]
 
-# %% ../nbs/api/00_data.ipynb #38a82f49
+# %% ../nbs/api/00_data.ipynb #c726e7bd
 def hub_rows(
     path: str,                     # a repository on the hub, or a folder laid out as one
     config: str | None = None,     # one of its configurations
@@ -283,7 +283,7 @@ def hub_rows(
         raise OSError(f"{path} could not be read from the Hugging Face hub ({reason}); connect, or name a folder "
                       "that holds the data in E2H_DATA or folder=, or read your own file with from_parquet") from error
 
-# %% ../nbs/api/00_data.ipynb #ca0308c2
+# %% ../nbs/api/00_data.ipynb #cd1fc113
 def raw_rows(
     name: str,      # a data set in `SOURCES`
     folder=None,    # a folder laid out as `E2H_DATA`; None for the hub
@@ -297,7 +297,7 @@ def raw_rows(
             tables.append(pd.DataFrame(rows).assign(config=config, split=split))
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/api/00_data.ipynb #15c900f9
+# %% ../nbs/api/00_data.ipynb #badf648e
 def pick(
     frame: pd.DataFrame,  # any frame, N rows
     column: str,          # a column of it, or a field inside one: "choices.text"
@@ -315,7 +315,7 @@ def pick(
         head = f"{head}.{field}"
     return values
 
-# %% ../nbs/api/00_data.ipynb #a7e8ed1e
+# %% ../nbs/api/00_data.ipynb #98ddcbdc
 def no_column(
     column: str,  # the name asked for
     names,        # those there are
@@ -326,7 +326,7 @@ def no_column(
     return f"the data have no column {column!r} (they have {names}); " + (
         f"did you mean {close[0]!r}?" if close else "give data with columns")
 
-# %% ../nbs/api/00_data.ipynb #09ca6373
+# %% ../nbs/api/00_data.ipynb #ce440482
 def question_clusters(
     items: pd.DataFrame,  # items with `item_id` and `question`, N rows
 ) -> pd.Series:           # for each the first item_id that has the same question
@@ -334,7 +334,7 @@ def question_clusters(
     same = items["question"].str.split().str.join(" ").str.casefold()
     return items["item_id"].groupby(same).transform("first")
 
-# %% ../nbs/api/00_data.ipynb #0e9dda8e
+# %% ../nbs/api/00_data.ipynb #cc1ac8b9
 def common_columns(
     raw: pd.DataFrame,        # rows as published, N of them
     item_ids: list,           # N identifiers
@@ -354,7 +354,7 @@ def common_columns(
     items["split"] = raw["split"].to_numpy()
     return items
 
-# %% ../nbs/api/00_data.ipynb #f5d6bc70
+# %% ../nbs/api/00_data.ipynb #a122677f
 ARC_SCALES = {
     "grade": {f"Grade {grade:02}": grade for grade in range(3, 9)},
     "difficulty": {"Low": 1, "Medium": 2, "High": 3},
@@ -367,7 +367,7 @@ ARC_ANNOTATIONS = {  # the file in the authors' repository, and the sha256 of it
     "sha256": "eee0a3ef77cbc6a68c5be9501433ffe304b4dbf0119ec4752d7a7da92eeff1f7",
 }
 
-# %% ../nbs/api/00_data.ipynb #995d3550
+# %% ../nbs/api/00_data.ipynb #9a31849a
 def verify(
     what: str,      # what was read, in words
     found: str,     # its sha256
@@ -378,15 +378,21 @@ def verify(
         raise ValueError(f"{what}: the content differs from the one e2h was made with (sha256 {found[:12]}, expected "
                          f"{expected[:12]}); get the official files again, or load yours with from_frame")
 
-# %% ../nbs/api/00_data.ipynb #5395c2f3
+# %% ../nbs/api/00_data.ipynb #080c65b1
+def cache_dir() -> Path:  # an existing folder
+    "Where annotations, converted models and hidden states are kept: `E2H_CACHE`, else the platform's cache folder."
+    from platformdirs import user_cache_dir
+    folder = Path(os.environ.get("E2H_CACHE") or user_cache_dir("e2h"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+# %% ../nbs/api/00_data.ipynb #758a05de
 def fetch(
     url: str,       # where a file lies
     sha256: str,    # what its content must be
 ) -> bytes:         # the content
     "Fetch a file once, verify it and keep it in the cache folder."
-    from platformdirs import user_cache_dir
-
-    folder = Path(os.environ.get("E2H_CACHE") or user_cache_dir("e2h")) / "data"
+    folder = cache_dir() / "data"
     kept = folder / f"{sha256[:16]}-{url.rsplit('/', 1)[-1]}"
     if kept.exists() and hashlib.sha256(kept.read_bytes()).hexdigest() == sha256:
         return kept.read_bytes()
@@ -398,7 +404,7 @@ def fetch(
     os.replace(file.name, kept)
     return content
 
-# %% ../nbs/api/00_data.ipynb #304e7824
+# %% ../nbs/api/00_data.ipynb #a01c0386
 def download(
     url: str,       # where a file lies
 ) -> bytes:         # its content
@@ -413,7 +419,7 @@ def download(
         raise OSError(f"{url} could not be fetched ({error}); connect, or name a folder that holds the data in "
                       "E2H_DATA or folder=") from error
 
-# %% ../nbs/api/00_data.ipynb #711c4302
+# %% ../nbs/api/00_data.ipynb #11e3ca97
 def arc_annotations(
     folder=None,  # a folder laid out as `E2H_DATA`; None for the authors' repository
 ) -> dict:        # set and ARC id, such as "ARCEZ_Mercury_417467" -> its four annotations
@@ -424,7 +430,7 @@ def arc_annotations(
     verify("the annotations of arc", hashlib.sha256(text.encode()).hexdigest(), ARC_ANNOTATIONS["sha256"])
     return json.loads(text)
 
-# %% ../nbs/api/00_data.ipynb #96785955
+# %% ../nbs/api/00_data.ipynb #d20721e2
 def arc_items(
     raw: pd.DataFrame,  # ARC's rows as published
     annotations: dict,  # what `arc_annotations` gives
@@ -440,7 +446,7 @@ def arc_items(
         items[measure] = pd.Series([scale.get(word, np.nan) for word in words], dtype=float)
     return items
 
-# %% ../nbs/api/00_data.ipynb #7024b040
+# %% ../nbs/api/00_data.ipynb #cacce026
 def mmlu_items(
     raw: pd.DataFrame,  # MMLU's rows as published
 ) -> pd.DataFrame:      # all items with `subject` and `college`
@@ -452,7 +458,7 @@ def mmlu_items(
     items["college"] = items["subject"].str.startswith("college").astype(float)
     return items
 
-# %% ../nbs/api/00_data.ipynb #a07e5917
+# %% ../nbs/api/00_data.ipynb #e7ef2827
 def strategyqa_items(
     raw: pd.DataFrame,  # StrategyQA's rows as published
 ) -> pd.DataFrame:      # all items with `steps`
@@ -463,7 +469,7 @@ def strategyqa_items(
     items["steps"] = [float(len(listed)) for listed in pick(raw, "decomposition")]
     return items
 
-# %% ../nbs/api/00_data.ipynb #551dd0b3
+# %% ../nbs/api/00_data.ipynb #9399c124
 def plain_number(
     text: str,  # a number as people write it: "$1,200", " -5 "
 ) -> str:       # the same without commas, currency and spaces
@@ -473,7 +479,7 @@ def plain_number(
         raise ValueError(f"{text!r} is not a number; give digits with at most one point")
     return plain
 
-# %% ../nbs/api/00_data.ipynb #04de5321
+# %% ../nbs/api/00_data.ipynb #86853131
 def gsm8k_items(
     raw: pd.DataFrame,  # GSM8k's rows as published
 ) -> pd.DataFrame:      # all items with `answer_raw` and `steps`; the one choice is the right number
@@ -487,7 +493,7 @@ def gsm8k_items(
     items["steps"] = [float(min(len(text.split("\n")), 10)) for text in rationales]
     return items
 
-# %% ../nbs/api/00_data.ipynb #99686d9e
+# %% ../nbs/api/00_data.ipynb #a914b88d
 CHECKSUMS = {  # of all items of a data set, before any are dropped
     "arc": "9f745253b1565e51e46cafcbe89654756858f7080a142b775134a95440ffa59d",
     "mmlu_stem5": "7de2614a78d1f016c7e6dcc52a84f9d8b334c344be86ec70f3dda26c003a9252",
@@ -495,7 +501,7 @@ CHECKSUMS = {  # of all items of a data set, before any are dropped
     "gsm8k": "4bfa13de37508534c7cbee922f9d621813af8eb7c36904bc2fe28a8287bb4cea",
 }
 
-# %% ../nbs/api/00_data.ipynb #8d2fbc21
+# %% ../nbs/api/00_data.ipynb #c704a481
 def content_digest(
     items: pd.DataFrame,  # any items, N rows
 ) -> str:                 # 64 hexadecimal digits
@@ -505,7 +511,7 @@ def content_digest(
         digest.update((json.dumps(row) + "\n").encode())
     return digest.hexdigest()
 
-# %% ../nbs/api/00_data.ipynb #36d20424
+# %% ../nbs/api/00_data.ipynb #67ee0641
 def official_items(
     name: str,      # a data set in `SOURCES`
     folder=None,    # a folder laid out as `E2H_DATA`; None for the hub
@@ -519,7 +525,7 @@ def official_items(
     verify(name, content_digest(items), CHECKSUMS[name])
     return items
 
-# %% ../nbs/api/00_data.ipynb #09207fcc
+# %% ../nbs/api/00_data.ipynb #d4952ab0
 def drop_reasons(
     items: pd.DataFrame,  # official items, N rows
 ) -> pd.Series:           # why the paper leaves each out, "" if it does not
@@ -530,7 +536,7 @@ def drop_reasons(
         reasons[items["difficulty"].isna()] = "no annotation"
     return reasons
 
-# %% ../nbs/api/00_data.ipynb #f758596b
+# %% ../nbs/api/00_data.ipynb #9776982a
 def set_aside(
     name: str,            # a data set in `SOURCES`
     items: pd.DataFrame,  # all its items, N rows
@@ -540,7 +546,7 @@ def set_aside(
     drawn = np.random.default_rng(0).choice(len(pool), SOURCES[name]["set_aside"], replace=False)
     return pd.Series(items.index.isin(pool[drawn]), index=items.index)
 
-# %% ../nbs/api/00_data.ipynb #aa23d23a
+# %% ../nbs/api/00_data.ipynb #ff30facc
 def option_fault(
     name: str,    # name of a data set
     part: str,    # the part asked for
@@ -557,7 +563,7 @@ def option_fault(
             return f"{name} has no split {split!r}; give some of {list(source['splits'])}"
     return "splits is empty; give split names, or None for those the paper pools" if splits is not None and not splits else ""
 
-# %% ../nbs/api/00_data.ipynb #53c27a22
+# %% ../nbs/api/00_data.ipynb #610ac47b
 def select_items(
     name: str,                      # a data set in `SOURCES`
     items: pd.DataFrame,            # all its items
@@ -572,10 +578,11 @@ def select_items(
     chosen = {"all": here, "experiment": here & ~aside, "hardness_training": here & aside & (reasons == "")}[part]
     kept = items[chosen & ~lost].reset_index(drop=True)
     kept.attrs |= {"dropped": reasons[lost].value_counts().to_dict()}
-    kept.attrs |= {"free_text": True} if name == "gsm8k" else {"alike": 4} if name == "mmlu_stem5" else {}
+    alike = sum(repeated_choice(choices) != "" for choices in kept["choices"])
+    kept.attrs |= ({"free_text": True} if name == "gsm8k" else {}) | ({"alike": alike} if alike else {})
     return kept
 
-# %% ../nbs/api/00_data.ipynb #cf311094
+# %% ../nbs/api/00_data.ipynb #6f4b3921
 def shipped_items(
     name: str,      # "worldquiz"
 ) -> pd.DataFrame:  # its items, checked
@@ -583,7 +590,7 @@ def shipped_items(
     lines = gzip.decompress(read_asset("data set", name, "", ".jsonl.gz")).splitlines()  # bytes, UTF-8
     return check_items(pd.DataFrame([json.loads(line) for line in lines]), dataset=name)
 
-# %% ../nbs/api/00_data.ipynb #c8f47468
+# %% ../nbs/api/00_data.ipynb #4de7bada
 def load_items(
     name: str,                      # "worldquiz", "arc", "mmlu_stem5", "strategyqa" or "gsm8k"
     part: str = "experiment",       # "experiment", "hardness_training" (ARC and GSM8k: those set aside) or "all"
@@ -605,7 +612,7 @@ def load_items(
     items = official_items(name, folder or os.environ.get("E2H_DATA") or None)
     return check_items(select_items(name, items, part, splits, keep_unmeasured), name)
 
-# %% ../nbs/api/00_data.ipynb #411d9c1f
+# %% ../nbs/api/00_data.ipynb #7680563d
 def load_results(
     name: str,      # name of recorded results: "worldquiz"
 ) -> pd.DataFrame:  # records, one row per item answered once
@@ -617,7 +624,7 @@ def load_results(
     records["level"] = pd.Categorical(records["level"], ["easy", "medium", "hard"], ordered=True)
     return records
 
-# %% ../nbs/api/00_data.ipynb #02213314
+# %% ../nbs/api/00_data.ipynb #a5aba299
 def choice_lists(
     frame: pd.DataFrame,  # any frame, N rows
     choices,              # a column of lists, or a list with the name of one column per choice
@@ -636,7 +643,7 @@ def choice_lists(
         listed.append(row)
     return listed
 
-# %% ../nbs/api/00_data.ipynb #2f5b04ae
+# %% ../nbs/api/00_data.ipynb #7d8e76e7
 def is_missing(
     value,  # a cell of a frame
 ) -> bool:  # whether there is nothing in it
@@ -644,7 +651,7 @@ def is_missing(
     nothing = value is None or value is pd.NA or (isinstance(value, numbers.Real) and np.isnan(value))
     return nothing or (isinstance(value, str) and not value.strip())
 
-# %% ../nbs/api/00_data.ipynb #81dc459e
+# %% ../nbs/api/00_data.ipynb #18b19c4c
 def as_text(
     value,  # a cell of a frame
 ):          # text if it was a number, else the same
@@ -653,7 +660,7 @@ def as_text(
         return value
     return str(int(value)) if value % 1 == 0 else str(value)
 
-# %% ../nbs/api/00_data.ipynb #1a359560
+# %% ../nbs/api/00_data.ipynb #7e25c019
 def answer_readings(
     value,          # the answer to one item, as it was given
     choices: list,  # its choices
@@ -670,7 +677,7 @@ def answer_readings(
     }
     return {way: index for way, index in ways.items() if index is not None}
 
-# %% ../nbs/api/00_data.ipynb #1fcbffe9
+# %% ../nbs/api/00_data.ipynb #9e8d0bf2
 def position(
     wanted,   # what to look for, or None
     places,   # where to look
@@ -679,14 +686,14 @@ def position(
     found = [number for number, place in enumerate(places) if wanted is not None and place == wanted]
     return found[0] if len(found) == 1 else None
 
-# %% ../nbs/api/00_data.ipynb #091f7403
+# %% ../nbs/api/00_data.ipynb #2b883c1f
 def yes_or_no(
     text: str,   # a word
 ) -> str | None:  # "yes", "no" or None
     "Read yes, true, no and false."
     return {"yes": "yes", "true": "yes", "no": "no", "false": "no"}.get(str(text).strip().casefold())
 
-# %% ../nbs/api/00_data.ipynb #bfee2200
+# %% ../nbs/api/00_data.ipynb #c39e5b1f
 def read_answers(
     answers: list,  # N answers as they were given
     choices: list,  # N lists of choices
@@ -707,7 +714,7 @@ def read_answers(
                              "give letters, or the text of the right choice")
     return found[0]
 
-# %% ../nbs/api/00_data.ipynb #9c961a1f
+# %% ../nbs/api/00_data.ipynb #36ebfb80
 def misfit(
     answer,       # an answer that does not fit
     n: int,       # how many choices there are
@@ -720,7 +727,7 @@ def misfit(
     wrong = f"no {best}, unlike others" if best else f"none of its {n} choices"
     return f"answer is {answer!r}, which is {wrong}; {mend}"
 
-# %% ../nbs/api/00_data.ipynb #d0d8d5d0
+# %% ../nbs/api/00_data.ipynb #7cfad411
 def hardness_values(
     frame: pd.DataFrame,  # any frame, N rows
     column: str,          # the column of a measure
@@ -733,7 +740,7 @@ def hardness_values(
             raise ValueError(f"items[{row}]: {column} is {value!r}, not a number; turn words into numbers first")
     return numbers_found.astype(float).tolist()
 
-# %% ../nbs/api/00_data.ipynb #9cd5b0c5
+# %% ../nbs/api/00_data.ipynb #f51eaaf1
 def own_choices(
     frame: pd.DataFrame,  # any frame, N rows
     choices,              # what was named as choices, or None
@@ -750,7 +757,7 @@ def own_choices(
     raise ValueError(f"choices is not given; name the column(s) of the choices (there are {list(frame.columns)}), or "
                      "say free_text=True")
 
-# %% ../nbs/api/00_data.ipynb #52fe9ae9
+# %% ../nbs/api/00_data.ipynb #96d65698
 def from_frame(
     frame: pd.DataFrame,         # your questions, N rows
     question: str = "question",  # column of the question; "a.b" is the field b of column a, here and below
@@ -776,7 +783,7 @@ def from_frame(
     measured = add_hardness(items, frame, hardness)
     return check_items(measured, dataset, free_text)
 
-# %% ../nbs/api/00_data.ipynb #9165868a
+# %% ../nbs/api/00_data.ipynb #6703c0c4
 def own_answers(
     items: pd.DataFrame,  # items with `item_id` and `choices`, N rows
     answers: list,        # N answers as they were given
@@ -793,7 +800,7 @@ def own_answers(
         return [0] * len(items)
     return read_answers(answers, items["choices"].tolist(), names)
 
-# %% ../nbs/api/00_data.ipynb #f6360545
+# %% ../nbs/api/00_data.ipynb #6538864d
 def add_hardness(
     items: pd.DataFrame,  # items without measures, N rows
     frame: pd.DataFrame,  # the frame they come from, N rows
@@ -809,7 +816,7 @@ def add_hardness(
     measured.attrs["no_hardness"] = {new: int(measured[new].isna().sum()) for new in named}
     return measured
 
-# %% ../nbs/api/00_data.ipynb #6f239339
+# %% ../nbs/api/00_data.ipynb #e127f472
 def from_csv(
     path,       # a CSV file with a header line, in UTF-8, packed with gzip or not
     **columns,  # which column is which, and `dataset`, as for `from_frame`
@@ -818,7 +825,7 @@ def from_csv(
     frame = pd.read_csv(io.StringIO(read_text(path)), dtype=str, keep_default_na=False, na_values=[""])
     return from_frame(frame, **{"dataset": Path(path).name.split(".")[0]} | columns)
 
-# %% ../nbs/api/00_data.ipynb #cd8873d9
+# %% ../nbs/api/00_data.ipynb #34314be1
 def from_jsonl(
     path,       # a file of JSON lines in UTF-8, packed with gzip or not
     **columns,  # which column is which, and `dataset`, as for `from_frame`
@@ -826,7 +833,7 @@ def from_jsonl(
     "Make items of a file of JSON lines."
     return from_frame(pd.DataFrame(read_jsonl(path)), **{"dataset": Path(path).name.split(".")[0]} | columns)
 
-# %% ../nbs/api/00_data.ipynb #4f7a47fd
+# %% ../nbs/api/00_data.ipynb #45d0d8da
 def from_parquet(
     path,       # a parquet file
     **columns,  # which column is which, and `dataset`, as for `from_frame`
@@ -834,7 +841,7 @@ def from_parquet(
     "Make items of a parquet file."
     return from_frame(pd.read_parquet(path), **{"dataset": Path(path).name.split(".")[0]} | columns)
 
-# %% ../nbs/api/00_data.ipynb #4ab0a2d4
+# %% ../nbs/api/00_data.ipynb #95367e21
 def from_hub(
     path: str,                    # a repository on the hub, or a folder laid out as one
     config: str | None = None,    # one of its configurations

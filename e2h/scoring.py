@@ -7,23 +7,24 @@ __all__ = ['Row', 'tokenise', 'encode', 'original_bos', 'plain_row', 'rows_logpr
            'common_prefix', 'pack', 'tree_logprobs', 'packable', 'Scored', 'check_context', 'score_choices',
            'choice_logprobs', 'choice_states', 'predictions', 'choice_scores', 'choice_probs', 'rescore']
 
-# %% ../nbs/api/24_scoring.ipynb #953cf4ee
+# %% ../nbs/api/24_scoring.ipynb #62aef625
 import hashlib, json, os, tempfile
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from .lm import LM, cache_dir, file_sha256, require
+from .data import cache_dir
+from .lm import LM, file_sha256, require
 
-# %% ../nbs/api/24_scoring.ipynb #4a00b1e3
+# %% ../nbs/api/24_scoring.ipynb #1258869a
 @dataclass(frozen=True)
 class Row:
     "One prompt with one choice behind it."
     tokens: list  # token ids of the whole row
     start: int    # position of the first scored token; at least 1
 
-# %% ../nbs/api/24_scoring.ipynb #037c8b1d
+# %% ../nbs/api/24_scoring.ipynb #8b2f8188
 def tokenise(
     lm:LM,                    # whose tokenizer
     prompts:list[str],        # N full prompt strings
@@ -47,7 +48,7 @@ def tokenise(
         out[i].append(Row(tokens, min(len(heads[i]), len(tokens) - 1)))
     return out
 
-# %% ../nbs/api/24_scoring.ipynb #5a785ff6
+# %% ../nbs/api/24_scoring.ipynb #21d60bc0
 def encode(
     lm:LM,              # whose tokenizer
     texts:list[str],    # a batch
@@ -61,7 +62,7 @@ def encode(
     added = next(len(full) - at - len(plain) for at in range(len(full)) if full[at:at + len(plain)] == plain)
     return [row[:len(row) - added] for row in ids]
 
-# %% ../nbs/api/24_scoring.ipynb #b81fbe88
+# %% ../nbs/api/24_scoring.ipynb #9d41cf28
 def original_bos(
     lm:LM,  # whose tokenizer
 ) -> list:  # one token id, or none
@@ -69,7 +70,7 @@ def original_bos(
     bos = lm.tokenizer.bos_token_id
     return [] if bos is None or bos == lm.tokenizer.pad_token_id else [bos]
 
-# %% ../nbs/api/24_scoring.ipynb #77efcc1c
+# %% ../nbs/api/24_scoring.ipynb #140023e1
 def plain_row(
     lm:LM,                # the model
     row:Row,              # tokens and where scoring starts
@@ -83,7 +84,7 @@ def plain_row(
     total = logp.gather(1, ids[0, row.start:, None].to(logp.device)).sum()
     return total, [out.hidden_states[layer][0, -1] for layer in layers]
 
-# %% ../nbs/api/24_scoring.ipynb #47681a48
+# %% ../nbs/api/24_scoring.ipynb #7cd65049
 def rows_logprobs(
     lm:LM,           # the model
     rows:list[Row],  # R rows
@@ -91,7 +92,7 @@ def rows_logprobs(
     "Log-probability of rows, one plain pass each: the way of training for models that cannot pack."
     return require("torch").stack([plain_row(lm, row)[0] for row in rows])
 
-# %% ../nbs/api/24_scoring.ipynb #89e96951
+# %% ../nbs/api/24_scoring.ipynb #c6cee761
 def score_row(
     lm:LM,                # the model
     row:Row,              # tokens and where scoring starts
@@ -101,7 +102,7 @@ def score_row(
     with require("torch").no_grad(): total, states = plain_row(lm, row, layers)
     return total.item(), np.array([state.float().cpu().numpy() for state in states])
 
-# %% ../nbs/api/24_scoring.ipynb #77c14798
+# %% ../nbs/api/24_scoring.ipynb #3b091425
 @dataclass
 class Tree:
     "Token rows merged where they begin alike; a parent comes before its children."
@@ -110,7 +111,7 @@ class Tree:
     depth: list   # T distances from the root
     path: list    # for each row the node of each of its tokens
 
-# %% ../nbs/api/24_scoring.ipynb #ecab2d38
+# %% ../nbs/api/24_scoring.ipynb #73f4aecb
 def grow(
     rows:list[list[int]],  # token ids of rows
 ) -> Tree:                 # with T <= total number of tokens
@@ -128,7 +129,7 @@ def grow(
         tree.path.append(path)
     return tree
 
-# %% ../nbs/api/24_scoring.ipynb #ee9b1126
+# %% ../nbs/api/24_scoring.ipynb #809c04ab
 def ancestors(
     parent:list[int],  # T positions, -1 for a root
 ) -> np.ndarray:       # [T, T] bool: may row's node see column's node?
@@ -139,7 +140,7 @@ def ancestors(
         see[node, node] = True
     return see
 
-# %% ../nbs/api/24_scoring.ipynb #cbb831c2
+# %% ../nbs/api/24_scoring.ipynb #19af443b
 def common_prefix(
     rows:list[Row],  # all rows of a call
 ) -> int:            # how many leading tokens they share, at most start - 1 of each
@@ -148,7 +149,7 @@ def common_prefix(
     shared = next((i for i, (a, b) in enumerate(zip(first, last)) if a != b), min(len(first), len(last)))
     return min(shared, min(r.start for r in rows) - 1)
 
-# %% ../nbs/api/24_scoring.ipynb #1c8e2b5a
+# %% ../nbs/api/24_scoring.ipynb #cd8ee787
 def pack(
     sizes:list[int],  # tokens that each item needs
     budget:int,       # most tokens in one pass
@@ -163,7 +164,7 @@ def pack(
         room -= size
     return groups
 
-# %% ../nbs/api/24_scoring.ipynb #5e3625a2
+# %% ../nbs/api/24_scoring.ipynb #845673c6
 def tree_logprobs(
     lm:LM,                # the model
     rows:list[Row],       # R rows; without the tokens of the shared prefix if there is a cache
@@ -185,7 +186,7 @@ def tree_logprobs(
     if not layers: return total, None
     return total, torch.stack([out.hidden_states[layer][0, ends] for layer in layers], 1).float()
 
-# %% ../nbs/api/24_scoring.ipynb #e301adf5
+# %% ../nbs/api/24_scoring.ipynb #9437b126
 def _inputs(lm:LM, tree:Tree, cache) -> dict:
     "Ids, positions and mask [1, 1, T, prefix + T] of a tree behind a cached prefix."
     torch = require("torch")
@@ -196,7 +197,7 @@ def _inputs(lm:LM, tree:Tree, cache) -> dict:
     return dict(input_ids=ids, position_ids=place, attention_mask=mask[None, None].to(lm.device),
                 past_key_values=cache, use_cache=cache is not None)
 
-# %% ../nbs/api/24_scoring.ipynb #4744fa4d
+# %% ../nbs/api/24_scoring.ipynb #f2018963
 def packable(
     lm:LM,        # the model
     longest:int,  # tokens of the longest row
@@ -209,7 +210,7 @@ def packable(
     window = config.window_size if config.model_type == "gpt_neo" else getattr(config, "sliding_window", None)
     return not (window and getattr(config, "use_sliding_window", True) and longest > window)
 
-# %% ../nbs/api/24_scoring.ipynb #913ee515
+# %% ../nbs/api/24_scoring.ipynb #18be8fe4
 @dataclass(frozen=True)
 class Scored:
     "What scoring gives for one item with C choices."
@@ -217,7 +218,7 @@ class Scored:
     n_tokens: list             # [C] scored tokens
     states: np.ndarray | None  # [C, layers, H] hidden states of the last tokens
 
-# %% ../nbs/api/24_scoring.ipynb #74707322
+# %% ../nbs/api/24_scoring.ipynb #aa280ab8
 def check_context(
     lm:LM,                  # the model
     items:list[list[Row]],  # rows of N items
@@ -230,7 +231,7 @@ def check_context(
                          "shorten it or use fewer shots")
     return longest
 
-# %% ../nbs/api/24_scoring.ipynb #5456d91e
+# %% ../nbs/api/24_scoring.ipynb #536fe777
 def score_choices(
     lm:LM,                    # the model
     prompts:list[str],        # N full prompt strings
@@ -249,7 +250,7 @@ def score_choices(
     else: found = _score_packed(lm, items, layers, budget)
     return [_checked(i, item, *f, layers) for i, (item, f) in enumerate(zip(items, found))]
 
-# %% ../nbs/api/24_scoring.ipynb #bfe050a1
+# %% ../nbs/api/24_scoring.ipynb #6805bca4
 def _score_packed(lm:LM, items:list[list[Row]], layers:tuple, budget:int) -> list:
     "Prefix once, then packs of trees: [(log-probabilities, states)] per item."
     torch = require("torch")
@@ -266,7 +267,7 @@ def _score_packed(lm:LM, items:list[list[Row]], layers:tuple, budget:int) -> lis
             out += zip(np.split(total.double().cpu().numpy(), sections), states)
     return out
 
-# %% ../nbs/api/24_scoring.ipynb #31f042ca
+# %% ../nbs/api/24_scoring.ipynb #da270b8e
 def _prefix_cache(lm:LM, tokens:list[int]):
     "Keys and values of the shared prefix, as a transformers cache; None where nothing is shared."
     torch, cache = require("torch"), require("transformers").DynamicCache()
@@ -275,7 +276,7 @@ def _prefix_cache(lm:LM, tokens:list[int]):
     lm.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
     return cache
 
-# %% ../nbs/api/24_scoring.ipynb #da0be1d8
+# %% ../nbs/api/24_scoring.ipynb #bddc5877
 def _checked(i:int, item:list[Row], logprobs, states, layers:tuple) -> Scored:
     "A `Scored`, after a look for numbers that are none."
     if not np.isfinite(logprobs).all():
@@ -283,7 +284,7 @@ def _checked(i:int, item:list[Row], logprobs, states, layers:tuple) -> Scored:
                          "load it with dtype='float32'")
     return Scored(logprobs, [len(r.tokens) - r.start for r in item], states if layers else None)
 
-# %% ../nbs/api/24_scoring.ipynb #2f5518e0
+# %% ../nbs/api/24_scoring.ipynb #0ab36202
 def choice_logprobs(
     lm:LM,                    # the model
     prompts:list[str],        # N full prompt strings
@@ -293,7 +294,7 @@ def choice_logprobs(
     "Summed log-probability of each choice behind its prompt (paper, section 3)."
     return [s.logprobs for s in score_choices(lm, prompts, choices, join)]
 
-# %% ../nbs/api/24_scoring.ipynb #b7c89cfb
+# %% ../nbs/api/24_scoring.ipynb #7004cad2
 def choice_states(
     lm:LM,                    # the model
     prompts:list[str],        # N full prompt strings
@@ -307,7 +308,7 @@ def choice_states(
         lm.memo.update(zip(keys, _states_on_disk(lm, prompts, choices, tuple(layers), join)))
     return [lm.memo[k] for k in keys]
 
-# %% ../nbs/api/24_scoring.ipynb #414b8b7e
+# %% ../nbs/api/24_scoring.ipynb #a77acbc0
 def _states_on_disk(lm:LM, prompts, choices, layers:tuple, join:str) -> list[np.ndarray]:
     "Read a call's states from the cache folder, or compute and store them in one move."
     made_by = [metadata.version("torch"), metadata.version("transformers"),
@@ -325,7 +326,7 @@ def _states_on_disk(lm:LM, prompts, choices, layers:tuple, join:str) -> list[np.
     os.replace(tmp.name, file)
     return states
 
-# %% ../nbs/api/24_scoring.ipynb #2282094a
+# %% ../nbs/api/24_scoring.ipynb #c842e90a
 def predictions(
     items:pd.DataFrame,      # the N items that were answered
     logprobs:list,           # N arrays of scores, one number a choice
@@ -341,7 +342,7 @@ def predictions(
         n_tokens=[list(n) for n in n_tokens], n_chars=[[len(c) for c in cs] for cs in items["choices"]],
         logp_gold=[float(s[a]) for s, a in zip(logprobs, gold)], n_dropped=n_dropped))
 
-# %% ../nbs/api/24_scoring.ipynb #406c948c
+# %% ../nbs/api/24_scoring.ipynb #5050f96b
 def choice_scores(
     predictions:pd.DataFrame,  # with `logprobs`, `n_tokens`, `n_chars`
     score:str="sum",           # "sum" (the paper), "token_mean" or "char_mean"
@@ -353,7 +354,7 @@ def choice_scores(
     if score == "sum": return scores
     return [s / np.array(n) for s, n in zip(scores, predictions[lengths[score]])]
 
-# %% ../nbs/api/24_scoring.ipynb #691e89c3
+# %% ../nbs/api/24_scoring.ipynb #61c80ddd
 def choice_probs(
     predictions:pd.DataFrame,  # with `logprobs`, `n_tokens`, `n_chars`
     score:str="sum",           # see `choice_scores`
@@ -361,7 +362,7 @@ def choice_probs(
     "Softmax of the scores over an item's choices."
     return [np.exp(s - s.max()) / np.exp(s - s.max()).sum() for s in choice_scores(predictions, score)]
 
-# %% ../nbs/api/24_scoring.ipynb #54ad881e
+# %% ../nbs/api/24_scoring.ipynb #678f296b
 def rescore(
     records:pd.DataFrame,    # of a study
     items:pd.DataFrame,      # its items, for the texts of the choices

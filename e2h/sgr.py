@@ -9,14 +9,14 @@ __all__ = ['ACCURACIES', 'SETTINGS', 'BASE', 'METHODS', 'simulate_records', 'to_
            'accuracy_table', 'item_clusters', 'level_difference', 'comparisons', 'like', 'placebo_twin',
            'placebo_share', 'sgr_table', 'format_sgr_table', 'describe_method']
 
-# %% ../nbs/api/50_sgr.ipynb #2e59f038
+# %% ../nbs/api/50_sgr.ipynb #274cd837
 import json
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/api/50_sgr.ipynb #7a8e8d75
+# %% ../nbs/api/50_sgr.ipynb #ec3b8871
 ACCURACIES = {"icl": (.57, .60), "placebo": (.48, .48), "probe": (.51, .60)} # method -> trained on easy, on hard
 
 def simulate_records(
@@ -44,7 +44,7 @@ def simulate_records(
                                              method, train_on, number, rng))
     return pd.concat(cells, ignore_index=True)
 
-# %% ../nbs/api/50_sgr.ipynb #a76956bf
+# %% ../nbs/api/50_sgr.ipynb #667c2919
 _LABELS = {"icl": '{"k": 10, "labels": "gold"}', "placebo": '{"k": 10, "labels": "random"}'} # settings of the shots
 _N_TRAIN = {"zeroshot": 0, "icl": 10, "placebo": 10}
 
@@ -58,7 +58,7 @@ def _simulated_cell(
         settings=_LABELS.get(method, "{}"), train_on=train_on, n_train=_N_TRAIN.get(method, 160),
         seed=seed, noise=0., run_id=f"{method}-{train_on}-{seed}")
 
-# %% ../nbs/api/50_sgr.ipynb #90b7b2ca
+# %% ../nbs/api/50_sgr.ipynb #c269ed00
 def to_matrix(
     records:pd.DataFrame, # `item_id`, `seed` and `correct` of one condition, one row per answer
 ) -> pd.DataFrame:        # items x seeds: 1 right, 0 wrong, NaN where that seed did not test the item
@@ -70,7 +70,7 @@ def to_matrix(
                          "keep the rows of one condition, one answer per item and seed")
     return records.pivot(index="item_id", columns="seed", values="correct").astype(float)
 
-# %% ../nbs/api/50_sgr.ipynb #0093c566
+# %% ../nbs/api/50_sgr.ipynb #a7c2e1ab
 def resample_rows(
     sums_IK:np.ndarray,       # whole numbers: one row per item (or cluster), K columns to add up
     n_boot:int,               # resamples
@@ -78,6 +78,7 @@ def resample_rows(
     block:int=500_000,        # rows drawn at a time; bounds the memory
 ) -> np.ndarray:              # column sums of each resample, n_boot x K
     "Draw rows with replacement `n_boot` times and add them up, by one matrix product per block."
+    if n_boot < 1: raise ValueError(f"n_boot={n_boot}; give the number of resamples, such as 10_000")
     n, step = len(sums_IK), max(1, block // len(sums_IK))
     sums_BK = np.empty((n_boot, sums_IK.shape[1]))
     for start in range(0, n_boot, step):
@@ -87,7 +88,7 @@ def resample_rows(
         sums_BK[start:start + size] = counts @ sums_IK
     return sums_BK
 
-# %% ../nbs/api/50_sgr.ipynb #d96dc84e
+# %% ../nbs/api/50_sgr.ipynb #cc34030d
 def resample_columns(
     n_columns:int,           # seeds of a condition
     n_boot:int,              # resamples
@@ -96,7 +97,7 @@ def resample_columns(
     "Counts of `n_columns` columns drawn with replacement."
     return rng.multinomial(n_columns, np.full(n_columns, 1 / n_columns), size=n_boot)
 
-# %% ../nbs/api/50_sgr.ipynb #055e0d16
+# %% ../nbs/api/50_sgr.ipynb #bc5d1511
 def cluster_sums(
     values_IK:np.ndarray,     # one row per item
     clusters:np.ndarray|None=None, # cluster of each item; by default each item is its own
@@ -109,7 +110,7 @@ def cluster_sums(
     np.add.at(sums_CK, codes, values_IK)
     return sums_CK
 
-# %% ../nbs/api/50_sgr.ipynb #7364739b
+# %% ../nbs/api/50_sgr.ipynb #0acbc530
 def paired_cells(
     condition_IS:np.ndarray, # items x seeds, NaN where missing
     floor_IT:np.ndarray,     # the same items x seeds of the condition to subtract
@@ -120,7 +121,7 @@ def paired_cells(
     flat = len(condition_IS), -1
     return np.where(both, difference_IST, 0.).reshape(flat), both.astype(float).reshape(flat)
 
-# %% ../nbs/api/50_sgr.ipynb #bfd9c841
+# %% ../nbs/api/50_sgr.ipynb #6e58f0d1
 def resampled_differences(
     floor_IT:np.ndarray,      # items x seeds of the condition to subtract
     conditions:list,          # items x seeds of each condition, the same items
@@ -141,7 +142,7 @@ def resampled_differences(
         results.append(((next(parts) * weights).sum(axis=1), (next(parts) * weights).sum(axis=1)))
     return results
 
-# %% ../nbs/api/50_sgr.ipynb #68fe296d
+# %% ../nbs/api/50_sgr.ipynb #8e025bea
 @dataclass(frozen=True)
 class Estimate:
     "A number with its 95 % interval."
@@ -152,7 +153,7 @@ class Estimate:
     n_seeds:int        # training draws
     p:float = np.nan   # two-sided p-value that it is 0, where that was asked
 
-# %% ../nbs/api/50_sgr.ipynb #b4c7d53b
+# %% ../nbs/api/50_sgr.ipynb #87eef893
 def as_frame(
     matrix,   # frame or Series indexed by item_id, or array; items x seeds, NaN where missing
     name:str, # for the error messages
@@ -168,7 +169,7 @@ def as_frame(
                          f"{frame.iat[row, column]:g}; give 1 for right, 0 for wrong and NaN where it was not tested")
     return frame
 
-# %% ../nbs/api/50_sgr.ipynb #4dcf3e87
+# %% ../nbs/api/50_sgr.ipynb #1d4534e2
 def align(
     clusters=None, # cluster of each item: Series indexed by item_id, or array in the order of the rows
     **conditions,  # name=matrix; frames indexed by item_id, or arrays of equal length
@@ -190,7 +191,7 @@ def align(
     return ([frame.reindex(ids).to_numpy() for frame in frames.values()], ids,
             None if clusters is None else np.asarray(clusters))
 
-# %% ../nbs/api/50_sgr.ipynb #bcdc7ad8
+# %% ../nbs/api/50_sgr.ipynb #4b13c621
 def accuracy(
     matrix,            # items x seeds of one condition, NaN where missing
     clusters=None,     # cluster of each item: Series indexed by item_id, or aligned array
@@ -200,7 +201,7 @@ def accuracy(
     "Accuracy of one condition with its two-way bootstrap interval."
     return _estimate(matrix, None, clusters, n_boot, seed)
 
-# %% ../nbs/api/50_sgr.ipynb #fcfa1254
+# %% ../nbs/api/50_sgr.ipynb #fee60889
 def difference(
     condition,         # items x seeds
     floor,             # items x seeds of the condition to subtract, joined on item_id
@@ -211,7 +212,7 @@ def difference(
     "How much better `condition` is than `floor`, item by item."
     return _estimate(condition, floor, clusters, n_boot, seed)
 
-# %% ../nbs/api/50_sgr.ipynb #20aaa470
+# %% ../nbs/api/50_sgr.ipynb #6c3c6cb2
 def two_sided_p(
     replicates:np.ndarray, # bootstrap values of a difference
 ) -> float:                # between 1 / (n + 1) and 1
@@ -220,7 +221,7 @@ def two_sided_p(
     extreme = np.abs(replicates - mean) >= abs(mean) - 1e-12  # ties count, whatever their rounding
     return float((1 + extreme.sum()) / (1 + len(replicates)))
 
-# %% ../nbs/api/50_sgr.ipynb #cce9bc19
+# %% ../nbs/api/50_sgr.ipynb #d88d4f21
 def _estimate(
     condition, floor, clusters, n_boot, seed
 ) -> Estimate: # of the difference, or of the accuracy where `floor` is None
@@ -240,7 +241,7 @@ def _estimate(
     return Estimate(total / cells, low, high, int(keep.sum()), condition_IS.shape[1],
                     np.nan if floor is None else two_sided_p(values))
 
-# %% ../nbs/api/50_sgr.ipynb #e4592552
+# %% ../nbs/api/50_sgr.ipynb #95859b9b
 @dataclass(frozen=True)
 class SGR:
     "Supervision gap recovered, with what it rests on."
@@ -262,7 +263,7 @@ class SGR:
     n_zero:int         # resamples with a gap of exactly 0
     n_dropped:int      # items left out: no zero-shot answer, or none of a trained model
 
-# %% ../nbs/api/50_sgr.ipynb #88296505
+# %% ../nbs/api/50_sgr.ipynb #63d9c387
 def percentile_sets(
     ratios:np.ndarray, # finite bootstrap values
 ) -> tuple:            # the sets, and their kind
@@ -271,7 +272,7 @@ def percentile_sets(
     low, high = np.quantile(ratios, [.025, .975])
     return ((float(low), float(high)),), "bounded"
 
-# %% ../nbs/api/50_sgr.ipynb #8d812bb2
+# %% ../nbs/api/50_sgr.ipynb #ddadcc58
 def gap_regime(
     gap:Estimate,   # hard - zero-shot
 ) -> str:           # ok, gap not separated, reversed
@@ -279,7 +280,7 @@ def gap_regime(
     if gap.low <= 0 <= gap.high: return "gap not separated"
     return "ok" if gap.low > 0 else "reversed"
 
-# %% ../nbs/api/50_sgr.ipynb #308073af
+# %% ../nbs/api/50_sgr.ipynb #93b5627a
 def sgr(
     zero_shot,              # items x seeds (often one column): frame indexed by item_id or aligned array
     easy,                   # items x seeds of the models trained on easy items, NaN where missing
@@ -290,7 +291,6 @@ def sgr(
     seed:int=0,             # of the bootstrap
 ) -> SGR:                   # point, interval, p-values and regime
     "Supervision gap recovered: (easy - zero-shot) / (hard - zero-shot), on the same hard items."
-    if n_boot < 1: raise ValueError(f"n_boot={n_boot}; give the number of resamples, such as 10_000")
     if interval not in ("default", "percentile"):
         raise ValueError(f"interval '{interval}' is not known; there are: default, percentile")
     arrays, clusters, n_dropped = _comparable(zero_shot, easy, hard, clusters)
@@ -307,7 +307,7 @@ def sgr(
                gap_regime(gap), gap, **means, n_items=len(arrays[0]), n_seeds=n_seeds,
                n_clusters=len(arrays[0] if clusters is None else set(clusters)), n_zero=n_zero, n_dropped=n_dropped)
 
-# %% ../nbs/api/50_sgr.ipynb #03a6f24c
+# %% ../nbs/api/50_sgr.ipynb #6020adf8
 def _comparable(
     zero_shot, easy, hard, clusters
 ) -> tuple: # [zero_shot, easy, hard] as arrays, clusters, number of items left out
@@ -322,7 +322,7 @@ def _comparable(
     arrays = [array[:, ~np.isnan(array).all(axis=0)] for array in arrays]
     return arrays, None if clusters is None else clusters[keep], int((~keep).sum())
 
-# %% ../nbs/api/50_sgr.ipynb #1d8a5ed5
+# %% ../nbs/api/50_sgr.ipynb #35426a94
 def _observed(
     zero_shot_IT, easy_IS, hard_IS
 ) -> tuple: # SGR, gap, and the three accuracies as a dict
@@ -334,11 +334,11 @@ def _observed(
     return float(point), float(gap), {"zero_shot": float(hard - gap), "easy": float(np.nanmean(easy_IS)),
                                       "hard": float(hard)}
 
-# %% ../nbs/api/50_sgr.ipynb #5a2a4d98
+# %% ../nbs/api/50_sgr.ipynb #d972bcf8
 SETTINGS = ["dataset", "model", "quant", "dtype", "format", "method", "settings", "n_train", "noise"]
 BASE = SETTINGS[:5] # what zero-shot must share with the trained models it is compared with
 
-# %% ../nbs/api/50_sgr.ipynb #226e5ab2
+# %% ../nbs/api/50_sgr.ipynb #7875ea4d
 def read_records(
     records, # frame, or path of a .csv or .parquet file
 ) -> pd.DataFrame: # checked: the columns that the tables need are there, `correct` is 0 or 1
@@ -356,7 +356,7 @@ def read_records(
                          "give 1 for right and 0 for wrong")
     return records
 
-# %% ../nbs/api/50_sgr.ipynb #8846dc6c
+# %% ../nbs/api/50_sgr.ipynb #7cba1710
 METHODS = {"zeroshot": "Zero-shot", "icl": "ICL", "placebo": "ICL, random labels", # as people say it
            "probe": "Linear probe", "qlora": "QLoRA"}
 
@@ -368,14 +368,13 @@ def in_order(
     return frame.sort_values(["method", "train_on"], kind="stable",
                              key=lambda column: column.astype(str).map(ranks).fillna(len(ranks)))
 
-# %% ../nbs/api/50_sgr.ipynb #ef107f40
+# %% ../nbs/api/50_sgr.ipynb #1cf29e4f
 def accuracy_table(
     records,          # frame or path, see `read_records`
     n_boot:int=2_000, # resamples of each interval
     seed:int=0,       # of the bootstrap
 ) -> pd.DataFrame:    # settings, train_on, test, accuracy, low, high, n_items, n_seeds
     "Accuracy of every condition on all, easy, medium and hard test items."
-    if n_boot < 1: raise ValueError(f"n_boot={n_boot}; give the number of resamples, such as 2_000")
     records = in_order(read_records(records))
     keys, clusters, rows = [key for key in SETTINGS if key in records] + ["train_on"], item_clusters(records), []
     for values, condition in records.groupby(keys, sort=False, dropna=False):
@@ -387,7 +386,7 @@ def accuracy_table(
                         "high": estimate.high, "n_items": estimate.n_items, "n_seeds": estimate.n_seeds})
     return pd.DataFrame(rows)
 
-# %% ../nbs/api/50_sgr.ipynb #a68502d7
+# %% ../nbs/api/50_sgr.ipynb #a744ac27
 def item_clusters(
     records:pd.DataFrame, # with a `cluster` column, or without
 ) -> pd.Series:           # cluster of each item, indexed by item_id; None where there are none
@@ -396,7 +395,7 @@ def item_clusters(
     clusters = records.drop_duplicates("item_id").set_index("item_id")["cluster"]
     return clusters.fillna(clusters.index.to_series())  # an item without one is its own
 
-# %% ../nbs/api/50_sgr.ipynb #d79fc895
+# %% ../nbs/api/50_sgr.ipynb #1b940237
 def level_difference(
     records:pd.DataFrame, # answers of one condition, with `level`
     n_boot:int=2_000,     # resamples
@@ -420,7 +419,7 @@ def level_difference(
     low, high = np.quantile(values, [.025, .975])
     return Estimate(float(point), float(low), float(high), len(ids), answers_IS.shape[1], two_sided_p(values))
 
-# %% ../nbs/api/50_sgr.ipynb #1a2a833a
+# %% ../nbs/api/50_sgr.ipynb #e7d69a4c
 def comparisons(
     records:pd.DataFrame, # on hard items
 ) -> tuple:               # list of (settings, zero-shot, easy and hard records), and the settings left out
@@ -439,7 +438,7 @@ def comparisons(
                                    "answers of one method trained on easy and trained on hard items")
     return found, skipped
 
-# %% ../nbs/api/50_sgr.ipynb #6a2276dd
+# %% ../nbs/api/50_sgr.ipynb #9ded4677
 def like(
     records:pd.DataFrame, # or a table
     settings:dict,        # column -> value; None and NaN agree with each other
@@ -450,7 +449,7 @@ def like(
         agrees &= ((records[key] == value) | (records[key].isna() & pd.isna(value))).to_numpy(bool)
     return records[agrees]
 
-# %% ../nbs/api/50_sgr.ipynb #aa77a3f5
+# %% ../nbs/api/50_sgr.ipynb #5f207bcb
 def placebo_twin(
     records:pd.DataFrame, # on hard items
     settings:dict,        # of a trained method
@@ -462,7 +461,7 @@ def placebo_twin(
     if "settings" not in settings or twins.empty: return twins
     return twins[twins["settings"].map(_without_labels) == _without_labels(settings["settings"])]
 
-# %% ../nbs/api/50_sgr.ipynb #8de93763
+# %% ../nbs/api/50_sgr.ipynb #15e717f4
 def placebo_share(
     placebo:pd.DataFrame,   # records of its placebo
     zero_shot:pd.DataFrame, # its zero-shot records
@@ -473,7 +472,7 @@ def placebo_share(
     (gain, cells), (gap, gap_cells) = ([block.sum() for block in paired_cells(*pair)] for pair in arrays)
     return float(gain * gap_cells / (gap * cells)) if gap and cells else np.nan
 
-# %% ../nbs/api/50_sgr.ipynb #0a2f13f9
+# %% ../nbs/api/50_sgr.ipynb #e371ed8e
 def _placebo_fields(
     records, settings, zero_shot, hard, clusters, n_boot, seed
 ) -> dict: # share, and hard minus placebo with interval and p-value; NaN without a placebo
@@ -484,7 +483,7 @@ def _placebo_fields(
     over = difference(to_matrix(hard), to_matrix(twin), clusters, n_boot, seed)
     return dict(zip(names, [placebo_share(twin, zero_shot, hard), over.point, over.low, over.high, over.p]))
 
-# %% ../nbs/api/50_sgr.ipynb #7a3fb272
+# %% ../nbs/api/50_sgr.ipynb #3b6b9b71
 def _without_labels(
     settings
 ) -> dict: # of hyper-parameters
@@ -494,7 +493,7 @@ def _without_labels(
         raise ValueError(f"records: settings {settings!r} is not a JSON object; write {{}} where there is none") from None
     return {key: value for key, value in values.items() if key != "labels"}
 
-# %% ../nbs/api/50_sgr.ipynb #ed2a60b3
+# %% ../nbs/api/50_sgr.ipynb #0de1b9bf
 def sgr_table(
     records,           # frame, or path of a .csv or .parquet file
     n_boot:int=10_000, # resamples of each row
@@ -515,14 +514,14 @@ def sgr_table(
     table.attrs |= {"skipped": skipped, "n_boot": n_boot}
     return table
 
-# %% ../nbs/api/50_sgr.ipynb #04b99042
+# %% ../nbs/api/50_sgr.ipynb #4ad557d5
 def _fields(
     record, *names
 ) -> dict: # name -> value
     "Some attributes by name."
     return {name: getattr(record, name) for name in names}
 
-# %% ../nbs/api/50_sgr.ipynb #3e432702
+# %% ../nbs/api/50_sgr.ipynb #092b5f92
 def format_sgr_table(
     table:pd.DataFrame, # of `sgr_table`
 ) -> pd.DataFrame:      # the same as strings, fit to print
@@ -544,21 +543,21 @@ def format_sgr_table(
         text[title] = [f"{value:.3f}" if value >= .001 else "< 0.001" for value in table[column]]
     return text
 
-# %% ../nbs/api/50_sgr.ipynb #a707fbd5
+# %% ../nbs/api/50_sgr.ipynb #552d1121
 def _with_interval(
     point, low, high
 ) -> str: # in percent
     "A number and its interval."
     return f"{point:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
 
-# %% ../nbs/api/50_sgr.ipynb #04592d5c
+# %% ../nbs/api/50_sgr.ipynb #379f96ce
 def _points(
     point, low, high
 ) -> str: # in percentage points
     "A difference of accuracies and its interval."
     return f"{100 * point:+.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
-# %% ../nbs/api/50_sgr.ipynb #9b2bca5e
+# %% ../nbs/api/50_sgr.ipynb #31b18d4d
 def describe_method(
     row, # mapping or table row with `method`, and `n_train` where known
 ) -> str: # such as "ICL (n = 10)"

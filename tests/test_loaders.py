@@ -371,3 +371,9 @@ def test_shipped_measures_are_those_of_the_data(name, everything):
     pd.testing.assert_frame_equal(shipped, measures_table(everything[name]), check_dtype=False)
     assert shipped["item_id"].tolist() == everything[name]["item_id"].tolist()
     assert not {"question", "choices", "rationale"} & set(shipped.columns)
+
+
+def test_repeated_wrong_choices_are_counted(everything):
+    kept = {name: items.attrs.get("alike") for name, items in everything.items()}
+    assert kept == {"arc": None, "mmlu_stem5": 4, "strategyqa": None, "gsm8k": None}
+    assert load_items("mmlu_stem5", splits="test").attrs["alike"] == 2

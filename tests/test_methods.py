@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from e2h.data import check_items, load_items
+from e2h.data import cache_dir, check_items, load_items
 from e2h.icl import ICL, ZeroShot, fitting_prompts
-from e2h.lm import LM, cache_dir, fingerprint
+from e2h.lm import LM, fingerprint
 from e2h.probe import LinearProbe, choose_l2, features, probe_layers
 from e2h.prompts import FORMATS, choice_strings, prompts
 from e2h.qlora import QLoRA, adapter, batch_loss

@@ -129,9 +129,10 @@ def test_rows_within_the_window_are_packed(tiny):
 
 
 @pytest.mark.parametrize("family, changes", [("lfm2", {}), ("gpt_neo", dict(window_size=8))])
-def test_families_that_packable_does_not_know(tiny, family, changes):
+def test_convolutions_and_windows_by_place_go_row_by_row(tiny, family, changes):
     "Two questions that share no prefix; a convolution over neighbours, and a window by place in the sequence."
     lm = tiny(family, **changes)
+    assert not packable(lm, 20)
     texts = ["Question: where is Lyon?\nAnswer:", "A: where is Osaka?\nAnswer:"]
     choices = [[" in the Kingdom of the Netherlands", " far away in the south of France", " on an island of Japan"]] * 2
     same(choice_logprobs(lm, texts, choices), reference(lm, texts, choices))
