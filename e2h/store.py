@@ -6,7 +6,7 @@
 __all__ = ['DIGESTS', 'CELL_SETTINGS', 'cell_hash', 'atomic', 'write_cell', 'read_cell', 'Store', 'open_store', 'finished',
            'intact', 'claim', 'store_records', 'newest', 'warn_of_old_code', 'with_settings', 'pack', 'made']
 
-# %% ../nbs/api/58_store.ipynb #00a220cb
+# %% ../nbs/api/58_store.ipynb #e4c3cf8f
 import hashlib
 import io
 import json
@@ -19,14 +19,14 @@ from pathlib import Path
 import pandas as pd
 from .data import content_digest
 
-# %% ../nbs/api/58_store.ipynb #81c72fc1
+# %% ../nbs/api/58_store.ipynb #86a06cec
 def cell_hash(
     identity:dict,  # everything that determines the outcome, as JSON values
 ) -> str:           # 24 hexadecimal digits
     "Name of a cell."
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
 
-# %% ../nbs/api/58_store.ipynb #9c43059d
+# %% ../nbs/api/58_store.ipynb #c56fed44
 @contextmanager
 def atomic(
     path:Path,  # where the file shall appear
@@ -43,7 +43,7 @@ def atomic(
     finally:
         Path(name).unlink(missing_ok=True)
 
-# %% ../nbs/api/58_store.ipynb #03492d9b
+# %% ../nbs/api/58_store.ipynb #776704fd
 def write_cell(
     path:Path,                 # `cells/<run_id>.parquet`
     predictions:pd.DataFrame,  # one row an item
@@ -58,7 +58,7 @@ def write_cell(
     with atomic(path) as tmp:
         pq.write_table(table.replace_schema_metadata(meta), tmp, compression="zstd", write_page_checksum=True)
 
-# %% ../nbs/api/58_store.ipynb #f304e6c1
+# %% ../nbs/api/58_store.ipynb #e2c5a6cc
 def read_cell(
     path:Path,  # a cell's file
 ) -> tuple:     # predictions, manifest; ValueError if the file is damaged or not what its name says
@@ -75,18 +75,18 @@ def read_cell(
         predictions = table.to_pandas().pipe(_lists)
         if "content" in manifest and manifest["content"] != content_digest(predictions):
             raise ValueError("its predictions do not match their checksum")
-    except (OSError, ValueError, KeyError, TypeError, ArrowException) as e:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArrowException) as e:
         if getattr(e, "errno", None): raise  # the disk or the system, not the file
         raise ValueError(f"{path.name} is damaged: {str(e).splitlines()[0]}") from e
     return predictions, manifest
 
-# %% ../nbs/api/58_store.ipynb #f6a04e73
+# %% ../nbs/api/58_store.ipynb #f70d3aa1
 def _lists(frame:pd.DataFrame) -> pd.DataFrame:
     "Arrays of a parquet file as plain lists."
     arrays = [c for c in ("logprobs", "n_tokens", "n_chars") if c in frame]
     return frame.assign(**{c: [x.tolist() for x in frame[c]] for c in arrays})
 
-# %% ../nbs/api/58_store.ipynb #95048ab6
+# %% ../nbs/api/58_store.ipynb #2d509c17
 @dataclass(frozen=True)
 class Store:
     "A run folder; `open_store` makes one."
@@ -122,7 +122,7 @@ class Store:
         "One row a finished cell: its manifest."
         return pd.DataFrame([manifest for _, manifest in finished(self)])
 
-# %% ../nbs/api/58_store.ipynb #30b2edbd
+# %% ../nbs/api/58_store.ipynb #71dc3163
 def open_store(
     path,  # a run folder; made when the first thing is written to it
 ) -> Store:  # the folder
@@ -131,7 +131,7 @@ def open_store(
     if path.is_file(): raise ValueError(f"{path} is a file; a study needs a folder of its own")
     return Store(path)
 
-# %% ../nbs/api/58_store.ipynb #8ee72409
+# %% ../nbs/api/58_store.ipynb #6d6307d1
 def finished(
     store:Store,  # a run folder
 ) -> list:        # (predictions, manifest) of every intact cell, in the order of their files' names
@@ -143,7 +143,7 @@ def finished(
         if cell is not None: found.append(cell)
     return found
 
-# %% ../nbs/api/58_store.ipynb #1e7b2cbb
+# %% ../nbs/api/58_store.ipynb #a39cc418
 def intact(
     file:Path,      # a cell's file, there or not
 ) -> tuple | None:  # predictions and manifest, or None
@@ -155,10 +155,10 @@ def intact(
         os.replace(file, aside)
         warnings.warn(f"{e}; set aside as {aside.name}, the next run computes it again", stacklevel=2)
 
-# %% ../nbs/api/58_store.ipynb #0de8b43b
+# %% ../nbs/api/58_store.ipynb #4b7c8dc5
 DIGESTS = ["questions", "levels"]  # settings that are a sha256 and say nothing to a reader
 
-# %% ../nbs/api/58_store.ipynb #f4333445
+# %% ../nbs/api/58_store.ipynb #a9506359
 def claim(
     store:Store,         # a run folder, new or not
     settings:dict,       # what the study is about, as JSON values
@@ -176,11 +176,11 @@ def claim(
     text = json.dumps({**settings, "items_file": digest}, indent=1, sort_keys=True)
     with atomic(store.path / "study.json") as tmp: tmp.write_text(text)
 
-# %% ../nbs/api/58_store.ipynb #6fdfc450
+# %% ../nbs/api/58_store.ipynb #73ba585b
 CELL_SETTINGS = ["dataset", "model", "quant", "dtype", "format", "method", "settings", "train_on", "n_train", "seed",
             "noise", "run_id"]
 
-# %% ../nbs/api/58_store.ipynb #ef4d8854
+# %% ../nbs/api/58_store.ipynb #3db52daf
 def store_records(
     store:Store,        # a run folder
     measure:str=None,   # hardness measure; None takes the study's first
@@ -197,7 +197,7 @@ def store_records(
     records = pd.concat([with_settings(*cell) for cell in cells], ignore_index=True)
     return records.merge(join, on="item_id", how="left", validate="m:1")
 
-# %% ../nbs/api/58_store.ipynb #823a8561
+# %% ../nbs/api/58_store.ipynb #2cfae229
 def newest(
     cells:list,  # (predictions, manifest) of finished cells
 ) -> list:       # without those that a newer one replaces, in an order of their own; ValueError for two models of one name
@@ -213,7 +213,7 @@ def newest(
     warn_of_old_code([manifest for _, manifest in kept.values()])
     return [kept[key] for key in sorted(kept)]
 
-# %% ../nbs/api/58_store.ipynb #3944db43
+# %% ../nbs/api/58_store.ipynb #16a4de3a
 def warn_of_old_code(
     manifests:list,  # of the cells that are read together
 ) -> None:
@@ -224,7 +224,7 @@ def warn_of_old_code(
     if mixed: warnings.warn(f"cells of {', '.join(mixed)} were made by different versions of the code: run the study "
                             "again with all its seeds to renew them", stacklevel=3)
 
-# %% ../nbs/api/58_store.ipynb #79b036d1
+# %% ../nbs/api/58_store.ipynb #04a325a8
 def with_settings(
     predictions:pd.DataFrame,  # one cell's
     manifest:dict,             # its settings
@@ -234,7 +234,7 @@ def with_settings(
     values["settings"] = json.dumps(values["settings"])
     return predictions.assign(**values)
 
-# %% ../nbs/api/58_store.ipynb #a5960c7b
+# %% ../nbs/api/58_store.ipynb #c28ea58b
 def pack(
     store:Store,       # a run folder
     file,              # a .parquet file to write
@@ -252,7 +252,7 @@ def pack(
     with atomic(file) as tmp: small.to_parquet(tmp, index=False, compression="zstd", compression_level=19)
     return file
 
-# %% ../nbs/api/58_store.ipynb #b671f8dd
+# %% ../nbs/api/58_store.ipynb #65217fa1
 def made(
     store:Store,  # a run folder
 ) -> dict:        # JSON values

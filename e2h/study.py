@@ -7,7 +7,7 @@ __all__ = ['Study', 'listed', 'draw_splits', 'n_items', 'check_study', 'check_me
            'trained_cells', 'code_version', 'identity', 'run_study', 'check_models', 'run_cell', 'versions',
            'study_settings', 'items_table']
 
-# %% ../nbs/api/60_study.ipynb #ddfd56ad
+# %% ../nbs/api/60_study.ipynb #2c30d1de
 import ast
 import dataclasses
 import hashlib
@@ -30,7 +30,7 @@ from .prompts import get_format
 from .splits import draw_split
 from .store import Store, cell_hash, claim, finished, open_store, write_cell
 
-# %% ../nbs/api/60_study.ipynb #4ce407b8
+# %% ../nbs/api/60_study.ipynb #80424e46
 @dataclass
 class Study:
     "Items, models, methods and what to train on: the grid is their product. Lists are allowed for lm, measure, format."
@@ -66,14 +66,14 @@ class Study:
         "Compute what is missing in the folder `out` and give all its records; see `run_study`."
         return run_study(self, out, progress)
 
-# %% ../nbs/api/60_study.ipynb #6b2e85a5
+# %% ../nbs/api/60_study.ipynb #b4877e1b
 def listed(
     value,   # one thing or a list of things
 ) -> list:   # a list
     "A list of one, or the list that was given."
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
-# %% ../nbs/api/60_study.ipynb #6a110a02
+# %% ../nbs/api/60_study.ipynb #cd211dfd
 def draw_splits(
     study:Study,  # the study
 ) -> dict:        # (measure, seed, train_on, n) -> `Split`
@@ -83,7 +83,7 @@ def draw_splits(
             for name, levels in study.levels.items() for seed in range(study.seeds)
             for train_on in listed(study.train_on) for n in sorted(sizes)}
 
-# %% ../nbs/api/60_study.ipynb #b6cb21ad
+# %% ../nbs/api/60_study.ipynb #ca0cf11c
 def n_items(
     study:Study,  # the study
     method,       # one of its methods
@@ -91,7 +91,7 @@ def n_items(
     "How many items a method trains on: its own `k`, or the study's `n_train`."
     return getattr(method, "k", study.n_train)
 
-# %% ../nbs/api/60_study.ipynb #18623a63
+# %% ../nbs/api/60_study.ipynb #4769392a
 def check_study(
     study:Study,    # as given
 ) -> pd.DataFrame:  # its items, checked; ValueError or KeyError with one sentence otherwise
@@ -107,7 +107,7 @@ def check_study(
     _ = study.splits
     return study.items
 
-# %% ../nbs/api/60_study.ipynb #4678feb0
+# %% ../nbs/api/60_study.ipynb #0ab25566
 def check_methods(
     methods:list,  # as given
 ) -> None:         # ValueError or KeyError for what is no method, or is there twice
@@ -121,7 +121,7 @@ def check_methods(
     names = [(m.name, repr(m)) for m in methods]
     if len(set(names)) < len(names): raise ValueError(f"methods holds the same method twice: {[n for n, _ in names]}")
 
-# %% ../nbs/api/60_study.ipynb #f6cbb990
+# %% ../nbs/api/60_study.ipynb #6595ef65
 @dataclass(frozen=True)
 class Cell:
     "One condition: who trains on what, and who is tested."
@@ -133,7 +133,7 @@ class Cell:
     train_ids: list      # in the order of drawing
     test_ids: list       # who is tested
 
-# %% ../nbs/api/60_study.ipynb #4b433e15
+# %% ../nbs/api/60_study.ipynb #0c20826d
 def plan(
     study:Study,   # the study
 ) -> list[Cell]:   # in the order of running
@@ -148,7 +148,7 @@ def plan(
                     cells += trained_cells(study, lm, dataclasses.replace(method, format=format))
     return cells
 
-# %% ../nbs/api/60_study.ipynb #edc21b1e
+# %% ../nbs/api/60_study.ipynb #508bf49a
 def levelled_items(
     study:Study,    # the study
 ) -> pd.DataFrame:  # those of its items that have a level by one of its measures
@@ -156,7 +156,7 @@ def levelled_items(
     known = pd.concat([levels.notna() for levels in study.levels.values()], axis=1).any(axis=1)
     return study.items[known.to_numpy()].reset_index(drop=True)
 
-# %% ../nbs/api/60_study.ipynb #3b81dccf
+# %% ../nbs/api/60_study.ipynb #69ac9aec
 def trained_cells(
     study:Study,   # the study
     lm:LM,         # one of its models
@@ -166,7 +166,7 @@ def trained_cells(
     return [Cell(lm, method, train_on, name, seed, split.train_ids, split.test_ids)
             for (name, seed, train_on, n), split in study.splits.items() if n == n_items(study, method)]
 
-# %% ../nbs/api/60_study.ipynb #1bf28502
+# %% ../nbs/api/60_study.ipynb #2b472c2d
 @cache
 def code_version(
     method_class,   # class of a method
@@ -183,7 +183,7 @@ def code_version(
         raise ValueError(f"the source of method {method_class.__name__} cannot be read: define it in a file") from e
     return cell_hash({str(i): ast.unparse(ast.parse(textwrap.dedent(text))) for i, text in enumerate(texts)})
 
-# %% ../nbs/api/60_study.ipynb #dd92c85c
+# %% ../nbs/api/60_study.ipynb #5f686907
 def identity(
     cell:Cell,           # what is computed
     items:pd.DataFrame,  # the study's items
@@ -198,7 +198,7 @@ def identity(
                 train_ids=list(cell.train_ids), test_ids=list(cell.test_ids), items=items_digest(used),
                 code=code_version(type(cell.method)))
 
-# %% ../nbs/api/60_study.ipynb #425a60dd
+# %% ../nbs/api/60_study.ipynb #b359c2af
 def run_study(
     study:Study,         # what to compute
     out,                 # the run folder
@@ -209,7 +209,7 @@ def run_study(
     cells = study.cells()  # errors in the settings come before the folder is touched
     store = open_store(out)
     done = [manifest for _, manifest in finished(store)]
-    check_models(done, listed(study.lm))
+    check_models(done, listed(study.lm), store.path)
     claim(store, study_settings(study), items_table(study))
     named, there = [(cell, identity(cell, study.items)) for cell in cells], {manifest["run_id"] for manifest in done}
     todo = [(c, i) for c, i in named if cell_hash(i) not in there]
@@ -222,20 +222,21 @@ def run_study(
             bar.update()
     return store.records(listed(study.measure)[0])
 
-# %% ../nbs/api/60_study.ipynb #cb7e0e87
+# %% ../nbs/api/60_study.ipynb #ef9d9b38
 def check_models(
     done:list[dict],  # manifests of the cells of a run folder
     lms:list[LM],     # models that are to run in it
+    folder:Path,      # the run folder, for the message
 ) -> None:            # ValueError if another model of the same name ran there
     "Keep two models of one name out of one folder, before anything is computed."
     known = {(c["model"], c["quant"], c["dtype"]): c["fingerprint"] for c in done}
     for lm in lms:
         key = (lm.name, lm.quant or "none", lm.dtype)
         if known.setdefault(key, lm.fingerprint) != lm.fingerprint:
-            raise ValueError(f"another model called {lm.name!r} ({', '.join(key[1:])}) has run in this folder, or runs "
-                             "beside it: give this one another name, lm.name = ..., or choose another folder")
+            raise ValueError(f"another model called {lm.name!r} ({', '.join(key[1:])}) has run in {folder}, or "
+                             "runs beside it: give this one another name, lm.name = ..., or choose another folder")
 
-# %% ../nbs/api/60_study.ipynb #6f2b250f
+# %% ../nbs/api/60_study.ipynb #4f0e8134
 def run_cell(
     cell:Cell,           # what to compute
     known:dict,          # its identity
@@ -258,7 +259,7 @@ def run_cell(
         peak_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), versions=versions(),
         created=datetime.now(timezone.utc).isoformat()))
 
-# %% ../nbs/api/60_study.ipynb #5839f94a
+# %% ../nbs/api/60_study.ipynb #e2c05f1d
 def versions() -> dict:  # package -> version
     "Versions of what a result may depend on."
     found = {}
@@ -267,7 +268,7 @@ def versions() -> dict:  # package -> version
         except metadata.PackageNotFoundError: pass
     return found
 
-# %% ../nbs/api/60_study.ipynb #2dfafb31
+# %% ../nbs/api/60_study.ipynb #534c1d86
 def study_settings(
     study:Study,  # the study
 ) -> dict:        # JSON values
@@ -278,7 +279,7 @@ def study_settings(
                 original=study.original, questions=items_digest(study.items),
                 levels=hashlib.sha256(table.encode()).hexdigest())
 
-# %% ../nbs/api/60_study.ipynb #d02763f1
+# %% ../nbs/api/60_study.ipynb #7d0da6f5
 def items_table(
     study:Study,    # the study
 ) -> pd.DataFrame:  # item_id, cluster, every measure, and level_<measure> for those of the study
