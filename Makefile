@@ -62,5 +62,5 @@ $(VENV)/lm: $(PINS) | $(VENV)/made
 
 $(VENV)/dev: $(VENV)/lm
 	@echo "Installing the tools for working on e2h"
-	@$(PIP) -c constraints.txt -e ".[lm,dev]"
+	@$(PIP) -c constraints.txt -e ".[lm,harness,dev]"
 	@touch $@

@@ -5,28 +5,34 @@
 # %% auto #0
 __all__ = ['PromptPredictor', 'fitting_prompts', 'ZeroShot', 'ICL', 'draw_shots']
 
-# %% ../nbs/api/30_icl.ipynb #c54ab194
+# %% ../nbs/api/30_icl.ipynb #e307ff59
 from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from .lm import LM
-from .prompts import FORMATS, choice_strings, prompts
+from .prompts import FORMATS, blind, choice_strings, prompts
 from .scoring import predictions, score_choices, tokenise
 
-# %% ../nbs/api/30_icl.ipynb #85e9c879
+# %% ../nbs/api/30_icl.ipynb #154a0b72
 @dataclass
 class PromptPredictor:
     "Answers items by prompting, with the same shots in front of each."
     lm: LM                      # the model
     shots: pd.DataFrame | None  # solved examples in the order shown
     format: str                 # prompt format
+    prior: bool = False         # also score the choices behind an empty question
     log: dict = field(default_factory=dict)  # what a record of this fit should keep
 
     def predict(self, items:pd.DataFrame) -> pd.DataFrame:
         "Predictions for `items`."
+        scored, n_dropped = self.score(items)
+        more = dict(prior=[s.logprobs.tolist() for s in self.score(blind(items))[0]]) if self.prior else {}
+        return predictions(items, [s.logprobs for s in scored], [s.n_tokens for s in scored], n_dropped, **more)
+
+    def score(self, items:pd.DataFrame) -> tuple:
+        "What the choices of `items` score, and how many shots were dropped for each."
         texts, n_dropped = fitting_prompts(self.lm, items, self.shots, self.format)
-        scored = score_choices(self.lm, texts, choice_strings(items, self.format), FORMATS[self.format].join)
-        return predictions(items, [s.logprobs for s in scored], [s.n_tokens for s in scored], n_dropped)
+        return score_choices(self.lm, texts, choice_strings(items, self.format), FORMATS[self.format].join), n_dropped
 
 # %% ../nbs/api/30_icl.ipynb #a21c6936
 def fitting_prompts(
@@ -51,26 +57,28 @@ def _fits(lm:LM, prompt:str, choices:list[str], format:str) -> bool:
     rows = tokenise(lm, [prompt], [choices], FORMATS[format].join)[0]
     return max(len(row.tokens) for row in rows) <= lm.context
 
-# %% ../nbs/api/30_icl.ipynb #c77c5b1a
+# %% ../nbs/api/30_icl.ipynb #d49ebb5e
 @dataclass(frozen=True)
 class ZeroShot:
     "The question alone."
     format: str = "cloze"  # prompt format
+    prior: bool = False    # also score the choices behind an empty question, for PMI
 
     @property
     def name(self) -> str: return "zeroshot"
 
     def fit(self, lm:LM, items:pd.DataFrame=None, seed:int=0) -> PromptPredictor:
         "A predictor; there is nothing to learn."
-        return PromptPredictor(lm, None, self.format)
+        return PromptPredictor(lm, None, self.format, self.prior)
 
-# %% ../nbs/api/30_icl.ipynb #2017d837
+# %% ../nbs/api/30_icl.ipynb #7523eb1d
 @dataclass(frozen=True)
 class ICL:
     "The first `k` training items as solved examples in the prompt."
     k: int = 10            # examples shown
     labels: str = "gold"   # "gold", or "random": the placebo
     format: str = "cloze"  # prompt format
+    prior: bool = False    # also score the choices behind an empty question, for PMI
 
     def __post_init__(self):
         if self.labels not in ("gold", "random"):
@@ -85,7 +93,7 @@ class ICL:
         "A predictor with its shots; ValueError for fewer than `k` items."
         shots = draw_shots(items, self.k, self.labels, seed)
         shown = [c[a] for c, a in zip(shots["choices"], shots["answer"])]
-        return PromptPredictor(lm, shots, self.format, {"shown": shown})
+        return PromptPredictor(lm, shots, self.format, self.prior, {"shown": shown})
 
 # %% ../nbs/api/30_icl.ipynb #19c705ee
 def draw_shots(

@@ -91,14 +91,15 @@ def best_dtype(
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bfloat16" if fast else "float32"
 
-# %% ../nbs/api/22_lm.ipynb #f536df5d
+# %% ../nbs/api/22_lm.ipynb #0646e0ef
 def quant_config(
     quant:str|None,  # None, "nf4" or "int8"
     dtype:str,       # number format of the computation
 ):                   # a transformers `BitsAndBytesConfig`, or None
     "What `from_pretrained` needs to quantise while it loads."
     if quant is None: return None
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # it advertises a kernel of the hub
+    for chatty in ("backends.cpu.ops", "autograd._functions"):  # a kernel of the hub, and a line for every cast of int8
+        logging.getLogger(f"bitsandbytes.{chatty}").setLevel(logging.ERROR)
     require("bitsandbytes")
     config = require("transformers").BitsAndBytesConfig
     if quant == "int8": return config(load_in_8bit=True)
@@ -116,7 +117,7 @@ def keep_trainable(
     for layer in layers: layer.support_avx512bf16_for_cpu = False
     return len(layers)
 
-# %% ../nbs/api/22_lm.ipynb #5a2654e7
+# %% ../nbs/api/22_lm.ipynb #da5506e7
 @dataclass
 class LM:
     "A causal language model with what a result depends on: weights, tokenizer, quantisation, number format."
@@ -126,6 +127,7 @@ class LM:
     quant: str|None = None   # None, "nf4" or "int8"
     dtype: str = "float32"   # number format of the computation
     memo: dict = field(default_factory=dict, repr=False)  # hidden states already computed
+    paths: dict = field(default_factory=dict, repr=False) # how the model can be scored, see `e2h.scoring`
 
     @classmethod
     def load(cls, name:str, quant:str|None=None, dtype:str="auto", device:str="auto") -> "LM":

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['check_targets', 'adapter', 'QLoRA', 'batch_loss', 'fit_adapter', 'epoch_order', 'AdapterPredictor']
 
-# %% ../nbs/api/34_qlora.ipynb #efad0627
+# %% ../nbs/api/34_qlora.ipynb #6710c655
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 from .lm import LM, require
 from .prompts import FORMATS, choice_strings, prompts
-from .scoring import check_context, grow, pack, packable, predictions, rows_logprobs, score_choices, tokenise, \
-    tree_logprobs
+from .scoring import check_context, grow, pack, predictions, score_choices, scoring_path, tokenise, tree_logprobs
 
 # %% ../nbs/api/34_qlora.ipynb #4b6c80f4
 def check_targets(
@@ -76,28 +75,28 @@ class QLoRA:
         "Trained adapters; `seed` draws first weights, order and dropout."
         return fit_adapter(self, lm, items, seed)
 
-# %% ../nbs/api/34_qlora.ipynb #470eb935
+# %% ../nbs/api/34_qlora.ipynb #e761ab1f
 def batch_loss(
     lm:LM,             # with adapters in
     items:list,        # B lists of rows, one a choice
     gold:list[int],    # B indices of right choices
+    packed:bool,       # whether one pass may hold several choices, see `scoring_path`
     budget:int=1024,   # tokens in one pass
 ) -> float:            # mean loss of the batch; gradients are added to the adapters
     "Multiple-choice cross-entropy of a batch, with its backward pass."
-    total = 0.
+    total, cat = 0., require("torch").cat
     sizes = [len(grow([row.tokens for row in item]).token) for item in items]
-    packed = packable(lm, max(len(row.tokens) for item in items for row in item))
     for group in pack(sizes, budget if packed else 1):
         rows = [row for i in group for row in items[i]]
-        logp = tree_logprobs(lm, rows)[0] if packed else rows_logprobs(lm, rows)
-        parts = logp.split([len(items[i]) for i in group])
+        logp = [tree_logprobs(lm, some, masked=packed)[0] for some in ([rows] if packed else [[row] for row in rows])]
+        parts = cat(logp).split([len(items[i]) for i in group])
         loss = -sum(p.log_softmax(0)[gold[i]] for i, p in zip(group, parts)) / len(items)
         loss.backward()
         total += loss.item()
     if not np.isfinite(total): raise ValueError(f"QLoRA: the loss is {total}; lower lr or use dtype='float32'")
     return total
 
-# %% ../nbs/api/34_qlora.ipynb #b408eeb0
+# %% ../nbs/api/34_qlora.ipynb #05098a39
 def fit_adapter(
     method:QLoRA,        # hyper-parameters
     lm:LM,               # the base
@@ -108,7 +107,7 @@ def fit_adapter(
     torch, peft = require("torch"), require("peft")
     texts = prompts(items, format=method.format, model_name=lm.name)
     rows = tokenise(lm, texts, choice_strings(items, method.format), FORMATS[method.format].join)
-    check_context(lm, rows)
+    packed = scoring_path(lm, check_context(lm, rows)) == "packed"
     order = epoch_order(len(items), method.epochs, method.batch, seed)
     with adapter(lm, method, seed) as model, torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -118,7 +117,7 @@ def fit_adapter(
         schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1., .1, max(1, len(order) - 1))
         losses = []
         for batch in order:
-            losses.append(batch_loss(lm, [rows[i] for i in batch], items["answer"].iloc[batch].tolist()))
+            losses.append(batch_loss(lm, [rows[i] for i in batch], items["answer"].iloc[batch].tolist(), packed))
             torch.nn.utils.clip_grad_norm_(tuned, 1.)
             optimiser.step(), optimiser.zero_grad(), schedule.step()
         weights = {k: v.detach().clone() for k, v in peft.get_peft_model_state_dict(model).items()}

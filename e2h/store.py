@@ -80,10 +80,10 @@ def read_cell(
         raise ValueError(f"{path.name} is damaged: {str(e).splitlines()[0]}") from e
     return predictions, manifest
 
-# %% ../nbs/api/58_store.ipynb #f70d3aa1
+# %% ../nbs/api/58_store.ipynb #dc38bfaf
 def _lists(frame:pd.DataFrame) -> pd.DataFrame:
     "Arrays of a parquet file as plain lists."
-    arrays = [c for c in ("logprobs", "n_tokens", "n_chars") if c in frame]
+    arrays = [c for c in ("logprobs", "n_tokens", "n_chars", "prior") if c in frame]
     return frame.assign(**{c: [x.tolist() for x in frame[c]] for c in arrays})
 
 # %% ../nbs/api/58_store.ipynb #2d509c17

@@ -133,7 +133,7 @@ class Cell:
     train_ids: list      # in the order of drawing
     test_ids: list       # who is tested
 
-# %% ../nbs/api/60_study.ipynb #0c20826d
+# %% ../nbs/api/60_study.ipynb #d5be5a72
 def plan(
     study:Study,   # the study
 ) -> list[Cell]:   # in the order of running
@@ -142,7 +142,8 @@ def plan(
     own = list(dict.fromkeys(m.format for m in study.methods)) or ["cloze"]
     for lm in listed(study.lm):
         for format in listed(study.format or own):
-            cells.append(Cell(lm, ZeroShot(format), "none", None, 0, [], everyone))
+            prior = any(getattr(m, "prior", False) for m in study.methods if study.format or m.format == format)
+            cells.append(Cell(lm, ZeroShot(format, prior), "none", None, 0, [], everyone))
             for method in study.methods:
                 if method.name != "zeroshot" and (study.format or method.format == format):
                     cells += trained_cells(study, lm, dataclasses.replace(method, format=format))

@@ -13,8 +13,16 @@ FAMILIES = {
     "qwen2": _LLAMA,
     "llama": _LLAMA,
     "mistral": dict(_LLAMA, head_dim=8, sliding_window=8),
+    "mixtral": dict(_LLAMA, head_dim=8, sliding_window=8, num_local_experts=4, num_experts_per_tok=2),
+    "qwen3": dict(_LLAMA, head_dim=8, sliding_window=8, use_sliding_window=True, max_window_layers=1),
+    "gemma": dict(_LLAMA, head_dim=8),
+    "gemma2": dict(_LLAMA, head_dim=8, sliding_window=8),
+    "gemma3_text": dict(_LLAMA, head_dim=8, sliding_window=8, layer_types=["sliding_attention", "full_attention"]),
+    "falcon": dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, alibi=False),
     "mpt": dict(d_model=32, n_layers=2, n_heads=4),
+    "bloom": dict(hidden_size=32, n_layer=2, n_head=4),
     "lfm2": dict(_LLAMA, layer_types=["conv", "full_attention"]),
+    "mamba": dict(hidden_size=32, num_hidden_layers=2, state_size=4),
 }
 
 
