@@ -36,7 +36,7 @@ def clock(do):
 def sample(texts, n):
     "Positions of n texts, evenly spaced by length."
     order = np.argsort([len(text) for text in texts])
-    return order[np.linspace(0, len(texts) - 1, n).round().astype(int)]
+    return order[((np.arange(n) + .5) * len(texts) / n).astype(int)]
 
 
 def by_lm_eval(lm, texts, choices):
@@ -48,7 +48,7 @@ def by_lm_eval(lm, texts, choices):
 
     from e2h.scoring import Row
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    other = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=8, device="cpu")
+    other = HFLM(pretrained=lm.model, tokenizer=lm.tokenizer, batch_size=8, device=str(lm.device))
     pairs = [(text, choice) for text, some in zip(texts, choices, strict=True) for choice in some]
     asked = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
     seconds, found = clock(lambda: other.loglikelihood(asked, disable_tqdm=True))
@@ -76,7 +76,8 @@ def others(lm, texts, choices, slow):
     print(f"    e2h {ours:7.3f} s an item ({len(texts)} items)")
     names = ["one plain row a choice", "lm-evaluation-harness "]
     for name, seconds, gap in zip(names, [plain, theirs], gaps, strict=True):
-        print(f"    {name}  {seconds:7.3f} s an item ({len(slow)})  {seconds / ours:5.1f} x  differs by {gap:.0e}", flush=True)
+        ratio = seconds / ours
+        print(f"    {name}  {seconds:7.3f} s an item ({len(slow)})  {ratio:5.1f} x  differs by {gap:.0e}", flush=True)
 
 
 def bound(lm, texts, choices):

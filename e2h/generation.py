@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['MARKS', 'TIDY', 'THOUSANDS', 'DIGITS', 'DECIMAL', 'FRACTION', 'SIGN', 'SCALES', 'SCALE', 'NUMBER', 'TOUCHING',
            'WORDS', 'OPERATOR', 'CHAIN', 'PARTS', 'CLAUSE_END', 'EQUALS', 'end_of_answer', 'working_cache',
-           'next_tokens', 'write_group', 'write_alone', 'text_of', 'generate', 'check_kind', 'original_number',
-           'original_answer', 'same_answer_original', 'first_answer', 'marked_lines', 'tidy_numbers', 'number_value',
-           'number_text', 'read_number', 'closing_number', 'choice_pattern', 'read_choice', 'leading_choice',
-           'find_answer', 'same_answer']
+           'next_tokens', 'write_group', 'write_alone', 'text_of', 'stop_tokens', 'generate', 'check_kind',
+           'original_number', 'original_answer', 'same_answer_original', 'first_answer', 'marked_lines', 'tidy_numbers',
+           'number_value', 'number_text', 'read_number', 'closing_number', 'choice_pattern', 'read_choice',
+           'leading_choice', 'find_answer', 'same_answer']
 
-# %% ../nbs/api/26_generation.ipynb #eb9e92cf
+# %% ../nbs/api/26_generation.ipynb #eec63f5f
 import re
 import unicodedata
 from decimal import Decimal, localcontext
@@ -19,7 +19,8 @@ from functools import partial
 import numpy as np
 from tqdm.auto import tqdm
 from .lm import LM, require
-from .scoring import Row, ancestors, check_context, common_prefix, encode, grow, layer_masks, prefix_cache, scoring_path
+from .scoring import Row, ancestors, check_context, common_prefix, encode, grow, layer_masks, logits_at, prefix_cache, \
+    scoring_path
 
 # %% ../nbs/api/26_generation.ipynb #8737948f
 def end_of_answer(
@@ -48,7 +49,7 @@ def working_cache(
         cache.layers[at].update = partial(add, cache.layers[at], stores)
     return cache
 
-# %% ../nbs/api/26_generation.ipynb #fc2c0993
+# %% ../nbs/api/26_generation.ipynb #50126abb
 def next_tokens(
     lm:LM,             # the model
     cache,             # keys and values of all places so far
@@ -63,26 +64,28 @@ def next_tokens(
     inputs = dict(input_ids=torch.tensor([tokens], device=lm.device), past_key_values=cache, use_cache=True)
     if masked: inputs |= dict(position_ids=torch.tensor(depth[None, -len(tokens):], device=lm.device),
                               attention_mask=layer_masks(lm, see, depth))
-    asked = torch.tensor(asked, device=lm.device)
-    with torch.no_grad(): return lm.model(**inputs, logits_to_keep=asked).logits[0].argmax(-1).tolist()
+    with torch.no_grad(): logits = logits_at(lm, torch.tensor(asked, device=lm.device), **inputs)
+    if not logits.isfinite().all(): raise ValueError(f"{lm.name} gives logits that are not finite; "
+                                                     "load it with dtype='float32'")
+    return logits.argmax(-1).tolist()
 
-# %% ../nbs/api/26_generation.ipynb #74ee8fa3
+# %% ../nbs/api/26_generation.ipynb #f4afa990
 def write_group(
     lm:LM,               # the model
     tails:list,          # B lists of tokens, the rows behind the prefix
     prefix,              # read-only cache of the prefix, or None
     masked:bool,         # False for a single row of a model that cannot be packed
-    max_new_tokens:int,  # most tokens to write for each
+    room:int,            # most tokens that any of them writes
     done,                # function of (row, its written tokens): is it finished?
 ) -> list[list[int]]:    # B lists of written tokens
     "Greedy continuations of rows, all in one sequence."
     tree, before = grow(tails), prefix.get_seq_length() if prefix else 0
-    cache = working_cache(prefix, len(tree.token) + len(tails) * max_new_tokens)
+    cache = working_cache(prefix, len(tree.token) + len(tails) * room)
     depth = np.concatenate([np.arange(before), before + np.array(tree.depth)])
     see = np.concatenate([np.ones((len(tree.token), before), bool), ancestors(tree.parent)], 1)
     ends = np.array([path[-1] for path in tree.path])
     out, view = [[token] for token in next_tokens(lm, cache, tree.token, ends.tolist(), see, depth, masked)], see[ends]
-    while live := [b for b in range(len(out)) if len(out[b]) < max_new_tokens and not done(b, out[b])]:
+    while live := [b for b in range(len(out)) if not done(b, out[b])]:
         fresh = np.zeros((len(out), len(live)), bool)
         fresh[live, range(len(live))] = True
         view = np.concatenate([view, fresh], 1)
@@ -116,7 +119,15 @@ def text_of(
     before, whole = (lm.tokenizer.decode(t, skip_special_tokens=True) for t in ([last], [last, *tokens]))
     return whole[len(before):]
 
-# %% ../nbs/api/26_generation.ipynb #d7258ca2
+# %% ../nbs/api/26_generation.ipynb #7fbc445d
+def stop_tokens(
+    lm:LM,  # the model
+) -> set:   # token ids
+    "Tokens that end a text: the tokenizer's own, and those of the model's generation config."
+    more = lm.model.generation_config.eos_token_id
+    return {lm.tokenizer.eos_token_id, *([] if more is None else np.atleast_1d(more).tolist())}
+
+# %% ../nbs/api/26_generation.ipynb #92d81e41
 def generate(
     lm:LM,                   # the model
     prompts:list[str],       # N full prompt strings
@@ -125,26 +136,26 @@ def generate(
     at_once:int=16,          # rows written together
 ) -> list[str]:              # N continuations; ValueError for a prompt longer than the context
     "Greedy continuations; what the prompts share in front is computed once."
-    rows = [Row(tokens, len(tokens)) for tokens in encode(lm, prompts)]
+    rows, texts = [Row(tokens, len(tokens)) for tokens in encode(lm, prompts)], [""] * len(prompts)
     if not rows: return []
+    bare = [i for i, row in enumerate(rows) if not row.tokens]
+    if bare: raise ValueError(f"prompts[{bare[0]}] is empty and {lm.name} begins with no token of its own; give it some text")
     longest = check_context(lm, [[row] for row in rows])
-    room = min(max_new_tokens, lm.context - longest)
-    path, texts = scoring_path(lm, longest + room), [""] * len(rows)
+    rooms = [min(max_new_tokens, lm.context - len(row.tokens)) for row in rows]
+    path = scoring_path(lm, min(lm.context, longest + max_new_tokens))
     shared = common_prefix(rows) if path != "plain" else 0
     prefix = prefix_cache(lm, rows[0].tokens[:shared])
-    stops = {lm.tokenizer.eos_token_id, *np.atleast_1d(lm.model.generation_config.eos_token_id or [])}
-    def done(i, new): return new[-1] in stops or ended(text_of(lm, rows[i].tokens[-1], new)) is not None
+    def text_behind(i, new): return text_of(lm, rows[i].tokens[-1], new)
+    def done(i, new): return len(new) >= rooms[i] or new[-1] in stop_tokens(lm) or ended(text_behind(i, new)) is not None
     size = at_once if path == "packed" else 1
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i].tokens))
-    for at in tqdm(range(0, len(rows), size), unit="group", delay=10, leave=False, disable=None):
+    order = sorted((i for i in range(len(rows)) if rooms[i]), key=lambda i: len(rows[i].tokens))
+    for at in tqdm(range(0, len(order), size), unit="group", delay=10, leave=False, disable=None):
         group = order[at:at + size]
-        tails = [rows[i].tokens[shared:] for i in group]
+        tails, room = [rows[i].tokens[shared:] for i in group], max(rooms[i] for i in group)
         new = [write_alone(lm, tails[0], room, partial(done, group[0]))] if path == "plain" else \
             write_group(lm, tails, prefix, path == "packed", room, lambda b, new, group=group: done(group[b], new))
-        for i, tokens in zip(group, new):
-            text = text_of(lm, rows[i].tokens[-1], tokens)
-            texts[i] = text[:ended(text)]
-    return texts
+        for i, tokens in zip(group, new): texts[i] = text_behind(i, tokens)
+    return [text[:ended(text)] for text in texts]
 
 # %% ../nbs/api/26_generation.ipynb #1fe012c1
 def check_kind(

@@ -117,7 +117,7 @@ def keep_trainable(
     for layer in layers: layer.support_avx512bf16_for_cpu = False
     return len(layers)
 
-# %% ../nbs/api/22_lm.ipynb #da5506e7
+# %% ../nbs/api/22_lm.ipynb #7929cb0b
 @dataclass
 class LM:
     "A causal language model with what a result depends on: weights, tokenizer, quantisation, number format."
@@ -142,7 +142,8 @@ class LM:
     @property
     def context(self) -> int:
         "Longest sequence in tokens."
-        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+        config = self.model.config.get_text_config()
+        return getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None) or 2**31
 
     @cached_property
     def fingerprint(self) -> str:

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['PATHS', 'Row', 'tokenise', 'encode', 'original_bos', 'score_row', 'Tree', 'grow', 'ancestors', 'common_prefix',
-           'pack', 'window_of', 'layer_masks', 'tree_logprobs', 'kept_states', 'prefix_cache', 'likely_path',
-           'trial_items', 'path_error', 'scoring_path', 'Scored', 'run_path', 'score_group', 'token_budget',
-           'out_of_memory', 'in_memory', 'score_rows', 'check_context', 'score_choices', 'choice_logprobs',
-           'choice_states', 'states_file', 'write_states', 'predictions', 'choice_scores', 'choice_probs', 'rescore']
+           'pack', 'window_of', 'layer_masks', 'logits_at', 'tree_logprobs', 'kept_states', 'prefix_cache',
+           'likely_path', 'trial_items', 'path_error', 'scoring_path', 'Scored', 'run_path', 'score_group',
+           'token_budget', 'out_of_memory', 'in_memory', 'score_rows', 'check_context', 'score_choices',
+           'choice_logprobs', 'choice_states', 'states_file', 'write_states', 'predictions', 'choice_scores',
+           'choice_probs', 'rescore']
 
-# %% ../nbs/api/24_scoring.ipynb #b014e751
-import hashlib, json, os, tempfile, warnings
+# %% ../nbs/api/24_scoring.ipynb #55271828
+import hashlib, json, os, re, tempfile, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -54,19 +55,18 @@ def tokenise(
         out[i].append(Row(tokens, min(len(heads[i]), len(tokens) - 1)))
     return out
 
-# %% ../nbs/api/24_scoring.ipynb #21d60bc0
+# %% ../nbs/api/24_scoring.ipynb #291adcae
 def encode(
     lm:LM,              # whose tokenizer
     texts:list[str],    # a batch
     special:bool=True,  # begin as the tokenizer does, with its BOS if it has the habit
 ) -> list[list[int]]:   # token ids, without the EOS that some tokenizers add
     "Tokenise texts; special tokens typed inside a text are text."
-    texts = list(texts)
-    if not texts: return []
-    ids = lm.tokenizer([*texts, "a"], add_special_tokens=special, split_special_tokens=True)["input_ids"]
-    plain, full = lm.tokenizer("a", add_special_tokens=False)["input_ids"], ids.pop()
+    def ids(some): return lm.tokenizer(some, add_special_tokens=special, split_special_tokens=True)["input_ids"]
+    plain, [full] = lm.tokenizer("a", add_special_tokens=False)["input_ids"], ids(["a"])
     added = next(len(full) - at - len(plain) for at in range(len(full)) if full[at:at + len(plain)] == plain)
-    return [row[:len(row) - added] for row in ids]
+    parts = (ids(texts[at:at + 1000]) for at in range(0, len(texts), 1000))  # all at once would take 100 bytes a token
+    return [row[:len(row) - added] for part in parts for row in part]
 
 # %% ../nbs/api/24_scoring.ipynb #9d41cf28
 def original_bos(
@@ -76,7 +76,7 @@ def original_bos(
     bos = lm.tokenizer.bos_token_id
     return [] if bos is None or bos == lm.tokenizer.pad_token_id else [bos]
 
-# %% ../nbs/api/24_scoring.ipynb #c253b48c
+# %% ../nbs/api/24_scoring.ipynb #2afdff4b
 def score_row(
     lm:LM,           # the model
     row:Row,         # tokens and where scoring starts
@@ -85,8 +85,9 @@ def score_row(
     "Score one row by itself with a plain forward pass: the definition of what is computed here."
     torch = require("torch")
     ids = torch.tensor([row.tokens], device=lm.device)
-    with torch.no_grad(): out = lm.model(input_ids=ids, use_cache=False, output_hidden_states=bool(layers))
-    logp = out.logits[0, row.start - 1:-1].float().log_softmax(-1)
+    with torch.no_grad(): out = lm.model(input_ids=ids, use_cache=False, output_hidden_states=bool(layers),
+                                         logits_to_keep=len(row.tokens) - row.start + 1)
+    logp = out.logits[0, :-1].float().log_softmax(-1)
     total = logp.gather(1, ids[0, row.start:, None].to(logp.device)).sum().item()
     return total, np.array([out.hidden_states[layer][0, -1].float().cpu().numpy() for layer in layers])
 
@@ -160,7 +161,7 @@ def window_of(
     config = lm.model.config.get_text_config()
     return getattr(config, "use_sliding_window", True) and getattr(config, "sliding_window", None) or 0
 
-# %% ../nbs/api/24_scoring.ipynb #7f837474
+# %% ../nbs/api/24_scoring.ipynb #dcab1f7b
 def layer_masks(
     lm:LM,             # the model
     see:np.ndarray,    # [T, K] bool: may token t see place k of the sequence?
@@ -177,7 +178,19 @@ def layer_masks(
     if getattr(lm.model.config.get_text_config(), "layer_types", None) is None: return bias(near)
     return {"full_attention": bias(see), "sliding_attention": bias(near)}
 
-# %% ../nbs/api/24_scoring.ipynb #68c37aa9
+# %% ../nbs/api/24_scoring.ipynb #8c34f149
+def logits_at(
+    lm:LM,     # the model
+    places,    # tensor of places in the sequence
+    **inputs,  # what the model takes
+):             # tensor [places, vocabulary]
+    "Logits at some places of a sequence."
+    devices = set(getattr(lm.model, "hf_device_map", {}).values()) - {"cpu", "disk"}
+    if len(devices) < 2: return lm.model(**inputs, logits_to_keep=places).logits[0]
+    logits = lm.model(**inputs).logits[0]  # transformers selects on the device of the input, where the last layer is not
+    return logits[places.to(logits.device)]
+
+# %% ../nbs/api/24_scoring.ipynb #3d54988f
 def tree_logprobs(
     lm:LM,             # the model
     rows:list[Row],    # R rows; without the tokens of the shared prefix if there is a cache
@@ -187,7 +200,8 @@ def tree_logprobs(
 ):                     # tensors: log-probabilities [R], is each token the likeliest [R], states [R, layers, H] or None
     "Log-probability of several rows in one forward pass over their tree."
     torch = require("torch")
-    tree, before = grow([r.tokens if layers else r.tokens[:-1] for r in rows]), cache.get_seq_length() if cache else 0
+    before = cache.get_seq_length() if cache else 0
+    tree = grow([r.tokens[:-1] if masked and not layers else r.tokens for r in rows])  # a last token predicts nothing
     steps = [(node, token, i) for i, (row, path) in enumerate(zip(rows, tree.path))
              for node, token in zip(path[row.start - 1:], row.tokens[row.start:])]
     node, token, row = torch.tensor(steps, device=lm.device).T
@@ -200,13 +214,13 @@ def tree_logprobs(
         inputs |= dict(position_ids=torch.tensor(depth[None, before:], device=lm.device),
                        attention_mask=layer_masks(lm, see, depth))
     with kept_states(lm, layers, [path[-1] for path in tree.path]) as states:
-        logits = lm.model(**inputs, logits_to_keep=heads).logits[0].float()
+        logits = logits_at(lm, heads, **inputs).float()
     spot, token, row = (x.to(logits.device) for x in (spot, token, row))
     total = torch.zeros(len(rows), device=logits.device).index_add(0, row, logits.log_softmax(-1)[spot, token])
     misses = torch.zeros(len(rows), device=logits.device).index_add(0, row, (logits.argmax(-1)[spot] != token).float())
     return total, misses == 0, torch.stack([states[i].to(total.device) for i in layers], 1) if layers else None
 
-# %% ../nbs/api/24_scoring.ipynb #8bd58d1a
+# %% ../nbs/api/24_scoring.ipynb #3a3d630a
 @contextmanager
 def kept_states(
     lm:LM,         # the model
@@ -216,14 +230,17 @@ def kept_states(
     "Catch some hidden states while the model runs."
     torch, found, hooks = require("torch"), {}, []
     n = lm.model.config.get_text_config().num_hidden_layers
-    blocks = next((m for m in lm.model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == n), ())
+    odd = [layer for layer in layers if not 0 <= layer <= n]
+    if odd: raise ValueError(f"{lm.name} has hidden states 0 to {n}, not {odd[0]}; give others")
+    blocks = next(m for m in lm.model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == n)
     def keep(layer, states): found[layer] = states[0, ends].float()
-    for layer in layers:
-        if not 0 <= layer <= n: raise ValueError(f"{lm.name} has hidden states 0 to {n}, not {layer}; give others")
-        hooks.append(lm.model.base_model.register_forward_hook(lambda m, args, out: keep(n, out[0])) if layer == n else
-                     blocks[layer].register_forward_pre_hook(lambda m, args, kwargs, layer=layer:
-                         keep(layer, args[0] if args else kwargs["hidden_states"]), with_kwargs=True))
-    try: yield found
+    def before(layer): return lambda m, args, kwargs: keep(layer, args[0] if args else kwargs["hidden_states"])
+    try:
+        for layer in layers:
+            if layer == n: hook = lm.model.base_model.register_forward_hook(lambda m, args, out: keep(n, out[0]))
+            else: hook = blocks[layer].register_forward_pre_hook(before(layer), with_kwargs=True)
+            hooks.append(hook)
+        yield found
     finally:
         for hook in hooks: hook.remove()
 
@@ -273,7 +290,7 @@ def trial_items(
     heads = [shared + draw(top // 2, top, length).tolist() for _ in range(2)]
     return [[Row(head + tail, len(head)) for tail in ([a, b, c], [d, b, c, b], [c])] for head in heads]
 
-# %% ../nbs/api/24_scoring.ipynb #d9077bcf
+# %% ../nbs/api/24_scoring.ipynb #b3dc3b8e
 def path_error(
     lm:LM,       # the model
     path:str,    # one of `PATHS`
@@ -282,12 +299,10 @@ def path_error(
     "Largest difference between a path and plain rows, as a share of the log-probability where that is above 1."
     slow = [score_row(lm, row)[0] for item in items for row in item]
     try: fast = np.concatenate([s.logprobs for _, s in sorted(run_path(lm, items, path), key=lambda pair: pair[0])])
-    except (ValueError, RuntimeError, TypeError, AttributeError, IndexError) as e:
-        if out_of_memory(e): raise
-        return float("inf")
+    except (ValueError, RuntimeError, TypeError, AttributeError, IndexError): return float("inf")
     return float(np.nan_to_num(np.abs(fast - slow) / np.maximum(1, np.abs(slow)), nan=np.inf).max())
 
-# %% ../nbs/api/24_scoring.ipynb #133ef854
+# %% ../nbs/api/24_scoring.ipynb #572e7b23
 def scoring_path(
     lm:LM,        # the model
     longest:int,  # tokens of the longest row
@@ -296,8 +311,9 @@ def scoring_path(
     likely, window = likely_path(lm, longest), window_of(lm)
     beyond = bool(window) and longest > window
     if (likely, beyond) not in lm.paths:
-        trial, here = trial_items(lm, window if beyond else min(8, lm.context - 12)), PATHS[PATHS.index(likely):]
-        allowed = 1e-4 if lm.model.dtype.itemsize == 4 and lm.quant != "int8" else 0.1
+        trial = trial_items(lm, window if beyond else min(8, lm.context - 12))
+        here = PATHS[PATHS.index(likely):]
+        allowed = 1e-5 if lm.model.dtype.itemsize == 4 and lm.quant != "int8" else 0.1
         path = next(p for p in here if p == "plain" or path_error(lm, p, trial) <= allowed)
         lm.paths[likely, beyond] = path
         if path != "packed":
@@ -314,7 +330,7 @@ class Scored:
     greedy: list               # [C] is every scored token the likeliest in its place
     states: np.ndarray | None  # [C, layers, H] hidden states of the last tokens, float32
 
-# %% ../nbs/api/24_scoring.ipynb #1d1e4da4
+# %% ../nbs/api/24_scoring.ipynb #f24962f4
 def run_path(
     lm:LM,             # the model
     items:list,        # N lists of rows, one a choice
@@ -324,18 +340,19 @@ def run_path(
 ):                     # yields (position of the item, `Scored`)
     "Score rows by one of the paths, the largest items first."
     shared = common_prefix([row for item in items for row in item]) if path != "plain" else 0
-    begin = "the prompts' common beginning"
-    [(_, cache)] = in_memory(lambda _: [prefix_cache(lm, items[0][0].tokens[:shared])], [begin])
+    def prefix(group): return [prefix_cache(lm, items[0][0].tokens[:shared])]
+    def score(group): return score_group(lm, [short[i] for i in group], path, cache, layers)
+    cache = next(in_memory(prefix, [0], "the prompts' common beginning"))[1]
     short = [[Row(row.tokens[shared:], row.start - shared) for row in item] for item in items]
     sizes = [len(grow([row.tokens for row in item]).token) for item in short]
     room = (budget or token_budget(lm, shared)) if path == "packed" else 0
     with tqdm(total=len(items), unit="item", delay=10, leave=False, disable=None) as bar:
         for group in pack(sizes, room):
-            for i, scored in in_memory(lambda g: score_group(lm, [short[i] for i in g], path, cache, layers), group):
+            for i, scored in in_memory(score, group, "prompts[{}]"):
                 bar.update()
                 yield i, scored
 
-# %% ../nbs/api/24_scoring.ipynb #2800fa71
+# %% ../nbs/api/24_scoring.ipynb #aea2fd3a
 def score_group(
     lm:LM,         # the model
     items:list,    # lists of rows behind the prefix
@@ -347,13 +364,12 @@ def score_group(
     torch, rows, masked = require("torch"), [row for item in items for row in item], path == "packed"
     with torch.no_grad():
         passes = [tree_logprobs(lm, some, cache, layers, masked) for some in ([rows] if masked else [[r] for r in rows])]
-    total, greedy = (torch.cat([p[k] for p in passes]).cpu() for k in (0, 1))
-    states = [torch.cat([p[2] for p in passes]).cpu()] if layers else [total]
-    parts = zip(items, *(x.split([len(item) for item in items]) for x in (total, greedy, *states)))
-    return [Scored(some.double().numpy(), [len(r.tokens) - r.start for r in item], best.tolist(),
-                   kept.numpy() if layers else None) for item, some, best, kept in parts]
+    def parts(k): return torch.cat([p[k] for p in passes]).cpu().split([len(item) for item in items])
+    states = [part.numpy() for part in parts(2)] if layers else [None] * len(items)
+    return [Scored(total.double().numpy(), [len(row.tokens) - row.start for row in item], greedy.tolist(), kept)
+            for item, total, greedy, kept in zip(items, parts(0), parts(1), states)]
 
-# %% ../nbs/api/24_scoring.ipynb #eaba6818
+# %% ../nbs/api/24_scoring.ipynb #6d433381
 def token_budget(
     lm:LM,       # the model
     before:int,  # tokens of the shared prefix
@@ -361,10 +377,11 @@ def token_budget(
     "Tokens of a pass for the memory that is free now."
     torch, config = require("torch"), lm.model.config.get_text_config()
     on_gpu, tokens, each = lm.device.type == "cuda", 512, lm.model.dtype.itemsize
-    pages = os.sysconf_names.get("SC_AVPHYS_PAGES") and os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    free = torch.cuda.mem_get_info(lm.device)[0] if on_gpu else pages or 2**32
+    info = Path("/proc/meminfo")
+    if on_gpu: free = torch.cuda.mem_get_info(lm.device)[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    else: free = 1024 * int(re.search(r"MemAvailable:\s+(\d+)", info.read_text())[1]) if info.exists() else 2**32
     def need(n): return n * (16 * config.hidden_size * each + 12 * config.vocab_size + 4 * each * (before + n))
-    while on_gpu and tokens < 2**14 and need(2 * tokens) < free / 2: tokens *= 2
+    while on_gpu and tokens < 2**12 and need(2 * tokens) < free / 2: tokens *= 2
     while tokens > 64 and need(tokens) > free / 2: tokens //= 2
     return tokens
 
@@ -375,20 +392,21 @@ def out_of_memory(
     "Did a GPU or a CPU run out of memory?"
     return isinstance(error, (MemoryError, require("torch").OutOfMemoryError)) or "can't allocate memory" in str(error)
 
-# %% ../nbs/api/24_scoring.ipynb #ee7063ad
+# %% ../nbs/api/24_scoring.ipynb #bc98dedc
 def in_memory(
-    score,       # function of a group that gives one result for each of its members
-    group:list,  # item positions, or one name
-):               # yields (member, result)
-    "Run a group, or its two halves if it does not fit into memory; MemoryError for one member that does not."
+    score,       # function of a group that gives one result for each of its items
+    group:list,  # item positions
+    name:str,    # what an item is called, with {} for its position
+):               # yields (position, result)
+    "Run a group, or its two halves if it does not fit into memory; MemoryError for one item that does not."
     try: found = score(group)
     except (RuntimeError, MemoryError) as e:
         if not out_of_memory(e): raise
-        what, found = group[0] if isinstance(group[0], str) else f"prompts[{group[0]}]", None
-        if len(group) == 1: raise MemoryError(f"{what} does not fit into memory by itself; take a smaller model, "
-                                              "quant='nf4', or fewer shots") from e
+        if len(group) == 1: raise MemoryError(f"{name.format(group[0])} does not fit into memory by itself; take a "
+                                              "smaller model, quant='nf4', or fewer shots") from e
+        found = None
     if found is None:
-        for half in (group[:len(group) // 2], group[len(group) // 2:]): yield from in_memory(score, half)
+        for half in (group[:len(group) // 2], group[len(group) // 2:]): yield from in_memory(score, half, name)
     else: yield from zip(group, found)
 
 # %% ../nbs/api/24_scoring.ipynb #1807c3cc
