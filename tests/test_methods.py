@@ -1,4 +1,5 @@
 """Every method learns what it should, answers by its seed alone, and leaves the model and the world as they were."""
+import dataclasses
 import hashlib
 import random
 
@@ -10,9 +11,9 @@ from e2h.data import cache_dir, check_items, load_items
 from e2h.icl import ICL, ZeroShot, fitting_prompts
 from e2h.lm import LM, fingerprint
 from e2h.probe import LinearProbe, choose_l2, features, probe_layers
-from e2h.prompts import FORMATS, choice_strings, prompts
+from e2h.prompts import FORMATS, blind, choice_strings, prompts
 from e2h.qlora import QLoRA, adapter, batch_loss
-from e2h.scoring import score_row, scoring_path, tokenise
+from e2h.scoring import choice_logprobs, rescore, score_row, scoring_path, tokenise
 from e2h.study import Study
 
 torch = pytest.importorskip("torch")
@@ -382,3 +383,50 @@ def test_qlora_on_the_quantised_model(smollm2):
     assert first.log["loss"] != second.log["loss"] and first.predict(test).equals(once)
     assert far(once, ZeroShot().fit(nf4).predict(test)) > .1 and far(once, second.predict(test)) > .1
     assert base(nf4, test) == before and world() == generators
+
+
+# Priors and letters
+
+@pytest.mark.parametrize("method", [ZeroShot(prior=True), ICL(3, prior=True), ICL(2, "random", format="paper", prior=True)])
+def test_the_prior_is_what_an_empty_question_gives(lm, train, test, method):
+    fitted = method.fit(lm, train)
+    found, format = fitted.predict(test), method.format
+    texts = prompts(blind(test), fitted.shots, format)
+    asked = choice_logprobs(lm, texts, choice_strings(test, format))
+    assert all(np.abs(np.array(p) - a).max() < 1e-4 for p, a in zip(found["prior"], asked, strict=True))
+    plain = dataclasses.replace(method, prior=False).fit(lm, train).predict(test)
+    assert found.drop(columns="prior").equals(plain)  # nothing else is changed, and nothing is run unasked
+
+
+def test_the_prior_sees_the_shots_that_the_question_left(lm, train, test):
+    class Narrow(LM):
+        context = 60
+    long = test.head(2).assign(question=[test["question"].iloc[0], " ".join(["word"] * 24)])
+    fitted = ICL(3, prior=True).fit(Narrow(lm.model, lm.tokenizer, "narrow"), train)
+    found = fitted.predict(long)
+    dropped = found["n_dropped"].iloc[1]
+    assert 0 < dropped < 3
+    text = prompts(blind(long.tail(1)), fitted.shots.iloc[:3 - dropped])
+    [asked] = choice_logprobs(lm, text, choice_strings(long.tail(1)))
+    assert np.abs(np.array(found["prior"].iloc[1]) - asked).max() < 1e-4
+
+
+def test_a_study_that_asks_for_priors(lm, tmp_path):
+    "Zero-shot is asked for its prior too, the store keeps it, and picking by PMI needs no model."
+    items = load_items("worldquiz").dropna(subset="fame").iloc[::8].reset_index(drop=True)
+    records = Study(items, lm, "fame", ICL(2, prior=True), n_train=10, n_test=8, seeds=1).run(tmp_path / "r", progress=False)
+    assert records["prior"].notna().all() and set(records["method"]) == {"zeroshot", "icl"}
+    by_pmi = rescore(records, items, "pmi")
+    best = [int(np.argmax(np.subtract(s, p))) for s, p in zip(records["logprobs"], records["prior"], strict=True)]
+    texts = items.set_index("item_id")["choices"]
+    assert by_pmi["pred"].tolist() == [texts[i][b] for i, b in zip(records["item_id"], best, strict=True)]
+    assert (by_pmi["pred"] != records["pred"]).any()
+    with pytest.raises(ValueError, match="needs the column prior"): rescore(records.drop(columns="prior"), items, "pmi")
+
+
+def test_letters(lm, train, test):
+    found = ICL(3, format="letter").fit(lm, train).predict(test)
+    letters = [[f" {letter}" for letter in "ABCDE"[:len(choices)]] for choices in test["choices"]]
+    asked = choice_logprobs(lm, prompts(test, train.iloc[:3], "letter"), letters)
+    assert all(np.abs(np.array(f) - a).max() < 1e-4 for f, a in zip(found["logprobs"], asked, strict=True))
+    assert [p in c for p, c in zip(found["pred"], test["choices"], strict=True)] == [True] * len(test)
