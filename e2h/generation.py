@@ -10,7 +10,7 @@ __all__ = ['MARKS', 'TIDY', 'THOUSANDS', 'DIGITS', 'DECIMAL', 'FRACTION', 'SIGN'
            'number_value', 'number_text', 'read_number', 'closing_number', 'choice_pattern', 'read_choice',
            'leading_choice', 'find_answer', 'same_answer']
 
-# %% ../nbs/api/26_generation.ipynb #eec63f5f
+# %% ../nbs/api/26_generation.ipynb #749c8cac
 import re
 import unicodedata
 from decimal import Decimal, localcontext
@@ -19,8 +19,8 @@ from functools import partial
 import numpy as np
 from tqdm.auto import tqdm
 from .lm import LM, require
-from .scoring import Row, ancestors, check_context, common_prefix, encode, grow, layer_masks, logits_at, prefix_cache, \
-    scoring_path
+from e2h.scoring import Row, check_context, common_prefix, encode, grow, logits_at, pass_inputs, prefix_cache, scoring_path, \
+    tree_view
 
 # %% ../nbs/api/26_generation.ipynb #8737948f
 def end_of_answer(
@@ -49,7 +49,7 @@ def working_cache(
         cache.layers[at].update = partial(add, cache.layers[at], stores)
     return cache
 
-# %% ../nbs/api/26_generation.ipynb #50126abb
+# %% ../nbs/api/26_generation.ipynb #85cda8de
 def next_tokens(
     lm:LM,             # the model
     cache,             # keys and values of all places so far
@@ -60,16 +60,13 @@ def next_tokens(
     masked:bool,       # False: leave mask and positions to the model
 ) -> list[int]:        # the likeliest token behind each of `asked`
     "One pass over new tokens."
-    torch = require("torch")
-    inputs = dict(input_ids=torch.tensor([tokens], device=lm.device), past_key_values=cache, use_cache=True)
-    if masked: inputs |= dict(position_ids=torch.tensor(depth[None, -len(tokens):], device=lm.device),
-                              attention_mask=layer_masks(lm, see, depth))
+    torch, inputs = require("torch"), pass_inputs(lm, tokens, cache, see, depth, masked)
     with torch.no_grad(): logits = logits_at(lm, torch.tensor(asked, device=lm.device), **inputs)
     if not logits.isfinite().all(): raise ValueError(f"{lm.name} gives logits that are not finite; "
                                                      "load it with dtype='float32'")
     return logits.argmax(-1).tolist()
 
-# %% ../nbs/api/26_generation.ipynb #f4afa990
+# %% ../nbs/api/26_generation.ipynb #39a0c48c
 def write_group(
     lm:LM,               # the model
     tails:list,          # B lists of tokens, the rows behind the prefix
@@ -81,8 +78,7 @@ def write_group(
     "Greedy continuations of rows, all in one sequence."
     tree, before = grow(tails), prefix.get_seq_length() if prefix else 0
     cache = working_cache(prefix, len(tree.token) + len(tails) * room)
-    depth = np.concatenate([np.arange(before), before + np.array(tree.depth)])
-    see = np.concatenate([np.ones((len(tree.token), before), bool), ancestors(tree.parent)], 1)
+    see, depth = tree_view(tree, before)
     ends = np.array([path[-1] for path in tree.path])
     out, view = [[token] for token in next_tokens(lm, cache, tree.token, ends.tolist(), see, depth, masked)], see[ends]
     while live := [b for b in range(len(out)) if not done(b, out[b])]:
@@ -127,7 +123,7 @@ def stop_tokens(
     more = lm.model.generation_config.eos_token_id
     return {lm.tokenizer.eos_token_id, *([] if more is None else np.atleast_1d(more).tolist())}
 
-# %% ../nbs/api/26_generation.ipynb #92d81e41
+# %% ../nbs/api/26_generation.ipynb #5749e5b2
 def generate(
     lm:LM,                   # the model
     prompts:list[str],       # N full prompt strings
@@ -146,8 +142,8 @@ def generate(
     shared = common_prefix(rows) if path != "plain" else 0
     prefix = prefix_cache(lm, rows[0].tokens[:shared])
     def text_behind(i, new): return text_of(lm, rows[i].tokens[-1], new)
-    def done(i, new): return len(new) >= rooms[i] or new[-1] in stop_tokens(lm) or ended(text_behind(i, new)) is not None
-    size = at_once if path == "packed" else 1
+    def done(i, new): return len(new) >= rooms[i] or new[-1] in stops or ended(text_behind(i, new)) is not None
+    size, stops = at_once if path == "packed" else 1, stop_tokens(lm)
     order = sorted((i for i in range(len(rows)) if rooms[i]), key=lambda i: len(rows[i].tokens))
     for at in tqdm(range(0, len(order), size), unit="group", delay=10, leave=False, disable=None):
         group = order[at:at + size]

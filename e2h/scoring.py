@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PATHS', 'Row', 'tokenise', 'encode', 'original_bos', 'score_row', 'Tree', 'grow', 'ancestors', 'common_prefix',
-           'pack', 'window_of', 'layer_masks', 'logits_at', 'tree_logprobs', 'kept_states', 'prefix_cache',
-           'likely_path', 'trial_items', 'path_error', 'scoring_path', 'Scored', 'run_path', 'score_group',
-           'token_budget', 'out_of_memory', 'in_memory', 'score_rows', 'check_context', 'score_choices',
+           'pack', 'window_of', 'layer_masks', 'tree_view', 'pass_inputs', 'logits_at', 'tree_logprobs', 'kept_states',
+           'prefix_cache', 'likely_path', 'trial_items', 'path_error', 'scoring_path', 'Scored', 'run_path',
+           'score_group', 'token_budget', 'out_of_memory', 'in_memory', 'score_rows', 'check_context', 'score_choices',
            'choice_logprobs', 'choice_states', 'states_file', 'write_states', 'predictions', 'choice_scores',
            'choice_probs', 'rescore']
 
@@ -178,6 +178,31 @@ def layer_masks(
     if getattr(lm.model.config.get_text_config(), "layer_types", None) is None: return bias(near)
     return {"full_attention": bias(see), "sliding_attention": bias(near)}
 
+# %% ../nbs/api/24_scoring.ipynb #9413c697
+def tree_view(
+    tree:Tree,   # T nodes
+    before:int,  # places of the shared prefix
+) -> tuple:      # [T, before + T] bool: may a node see a place? and [before + T] depth of every place
+    "What a tree behind a prefix sees, and how deep its places lie."
+    see = np.concatenate([np.ones((len(tree.token), before), bool), ancestors(tree.parent)], 1)
+    return see, np.concatenate([np.arange(before), before + np.array(tree.depth)])
+
+# %% ../nbs/api/24_scoring.ipynb #b4ce31c9
+def pass_inputs(
+    lm:LM,             # the model
+    tokens:list[int],  # T tokens to run
+    cache,             # keys and values of the places before them, or None
+    see:np.ndarray,    # [T, K] bool, see `layer_masks`
+    depth:np.ndarray,  # [K]
+    masked:bool,       # False: leave mask and positions to the model
+) -> dict:             # arguments of the model
+    "Tokens with their positions and masks."
+    torch = require("torch")
+    inputs = dict(input_ids=torch.tensor([tokens], device=lm.device), past_key_values=cache, use_cache=cache is not None)
+    if not masked: return inputs
+    place = torch.tensor(depth[None, -len(tokens):], device=lm.device)
+    return inputs | dict(position_ids=place, attention_mask=layer_masks(lm, see, depth))
+
 # %% ../nbs/api/24_scoring.ipynb #8c34f149
 def logits_at(
     lm:LM,     # the model
@@ -190,7 +215,7 @@ def logits_at(
     logits = lm.model(**inputs).logits[0]  # transformers selects on the device of the input, where the last layer is not
     return logits[places.to(logits.device)]
 
-# %% ../nbs/api/24_scoring.ipynb #3d54988f
+# %% ../nbs/api/24_scoring.ipynb #0119e0a7
 def tree_logprobs(
     lm:LM,             # the model
     rows:list[Row],    # R rows; without the tokens of the shared prefix if there is a cache
@@ -206,13 +231,7 @@ def tree_logprobs(
              for node, token in zip(path[row.start - 1:], row.tokens[row.start:])]
     node, token, row = torch.tensor(steps, device=lm.device).T
     heads, spot = node.unique(return_inverse=True)
-    inputs = dict(input_ids=torch.tensor([tree.token], device=lm.device), past_key_values=cache,
-                  use_cache=cache is not None)
-    if masked:
-        depth = np.concatenate([np.arange(before), before + np.array(tree.depth)])
-        see = np.concatenate([np.ones((len(tree.token), before), bool), ancestors(tree.parent)], 1)
-        inputs |= dict(position_ids=torch.tensor(depth[None, before:], device=lm.device),
-                       attention_mask=layer_masks(lm, see, depth))
+    inputs = pass_inputs(lm, tree.token, cache, *tree_view(tree, before), masked)
     with kept_states(lm, layers, [path[-1] for path in tree.path]) as states:
         logits = logits_at(lm, heads, **inputs).float()
     spot, token, row = (x.to(logits.device) for x in (spot, token, row))
