@@ -14,10 +14,10 @@ export HF_HUB_OFFLINE ?= 1
 E2H_START := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help study test check notebooks readme docs lab clean
+.PHONY: help study test test-slow check notebooks readme docs lab clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 study: $(VENV)/lm ## install, then run the main job on World Quiz and write its report (FULL=1: all QLoRA seeds)
 	$(STUDY) --methods icl,probe,placebo --seeds 5 --out $(OUT)
@@ -26,6 +26,9 @@ study: $(VENV)/lm ## install, then run the main job on World Quiz and write its 
 
 test: $(VENV)/dev ## install, then lint, run every notebook and test, build the wheel and the site
 	@E2H_START=$(E2H_START) $(BIN)/python tools/test.py
+
+test-slow: $(VENV)/dev ## the long proofs that `make test` runs in a short form (10 minutes)
+	@$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/dev ## the quick part of `make test`: ruff and the notebook rules
 	@$(BIN)/ruff check . --output-format concise
@@ -62,5 +65,5 @@ $(VENV)/lm: $(PINS) | $(VENV)/made
 
 $(VENV)/dev: $(VENV)/lm
 	@echo "Installing the tools for working on e2h"
-	@$(PIP) -c constraints.txt -e ".[lm,harness,dev]"
+	@$(PIP) -c constraints.txt -e ".[lm,harness,ray,dev]"
 	@touch $@

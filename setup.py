@@ -36,7 +36,7 @@ setup(
     packages=["e2h"],
     package_data={"e2h": ["assets/*"]},
     install_requires=requirements("requirements"),
-    extras_require={extra: requirements(f"{extra}_requirements") for extra in ["lm", "harness", "dev"]},
+    extras_require={extra: requirements(f"{extra}_requirements") for extra in ["lm", "harness", "ray", "dev"]},
     entry_points={"console_scripts": s["console_scripts"].split(), "nbdev": ["e2h=e2h._modidx:d"]},
     classifiers=["Development Status :: 3 - Alpha", f"Intended Audience :: {s['audience']}",
                  f"Natural Language :: {s['language']}"]

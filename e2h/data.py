@@ -612,17 +612,20 @@ def load_items(
     items = official_items(name, folder or os.environ.get("E2H_DATA") or None)
     return check_items(select_items(name, items, part, splits, keep_unmeasured), name)
 
-# %% ../nbs/api/00_data.ipynb #7680563d
+# %% ../nbs/api/00_data.ipynb #c7076066
 def load_results(
     name: str,      # name of recorded results: "worldquiz"
 ) -> pd.DataFrame:  # records, one row per item answered once
-    "Load recorded results that ship with the package."
-    records = pd.read_parquet(io.BytesIO(read_asset("recorded result", name, "results_", ".parquet")))
+    "Load recorded results that ship with the package: a packed study, for its first measure."
+    import pyarrow.parquet as pq
+    packed = read_asset("recorded result", name, "results_", ".parquet")
+    measure = json.loads(pq.read_metadata(io.BytesIO(packed)).metadata[b"e2h.study"])["measures"][0]
+    records = pd.read_parquet(io.BytesIO(packed))
     for column in ["logprobs", "n_tokens", "n_chars"]:
         records[column] = pd.Series([list(values) for values in records[column]], dtype=object)
     records["logp_gold"] = [row[gold] for row, gold in zip(records["logprobs"], records.pop("gold"), strict=True)]
-    records["level"] = pd.Categorical(records["level"], ["easy", "medium", "hard"], ordered=True)
-    return records
+    records["level"] = pd.Categorical(records[f"level_{measure}"], ["easy", "medium", "hard"], ordered=True)
+    return records.assign(value=records[measure])
 
 # %% ../nbs/api/00_data.ipynb #a5aba299
 def choice_lists(

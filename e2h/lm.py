@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SMOLLM2', 'require', 'smollm2_gguf', 'file_sha256', 'gguf_folder', 'best_dtype', 'quant_config', 'keep_trainable',
-           'LM', 'fingerprint', 'load_lm']
+           'LM', 'fingerprint', 'load_lm', 'LMSource']
 
 # %% ../nbs/api/22_lm.ipynb #2c71a115
 import hashlib, io, json, logging, os, tempfile
@@ -117,7 +117,7 @@ def keep_trainable(
     for layer in layers: layer.support_avx512bf16_for_cpu = False
     return len(layers)
 
-# %% ../nbs/api/22_lm.ipynb #7929cb0b
+# %% ../nbs/api/22_lm.ipynb #cbf4e219
 @dataclass
 class LM:
     "A causal language model with what a result depends on: weights, tokenizer, quantisation, number format."
@@ -128,6 +128,7 @@ class LM:
     dtype: str = "float32"   # number format of the computation
     memo: dict = field(default_factory=dict, repr=False)  # hidden states already computed
     paths: dict = field(default_factory=dict, repr=False) # how the model can be scored, see `e2h.scoring`
+    source: object = None    # the `LMSource` it was loaded from, if it was
 
     @classmethod
     def load(cls, name:str, quant:str|None=None, dtype:str="auto", device:str="auto") -> "LM":
@@ -167,7 +168,7 @@ def fingerprint(
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     return digest.hexdigest()
 
-# %% ../nbs/api/22_lm.ipynb #42290168
+# %% ../nbs/api/22_lm.ipynb #26de9152
 def load_lm(
     name:str,              # "smollm2", a hub id such as "Qwen/Qwen2-7B", a folder, or a GGUF file
     quant:str|None=None,   # None, "nf4" or "int8" (bitsandbytes)
@@ -178,7 +179,6 @@ def load_lm(
     torch, tf = require("torch"), require("transformers")
     path = smollm2_gguf() if name == "smollm2" else Path(name).expanduser()
     source = gguf_folder(path) if path.suffix == ".gguf" and path.is_file() else path if path.is_dir() else name
-    label = SMOLLM2["name"] if name == "smollm2" else path.name if path.exists() else name
     there = ["cpu", *["cuda"] * torch.cuda.is_available()]
     if device == "auto": device = there[-1]
     if device.split(":")[0] not in there:
@@ -195,7 +195,8 @@ def load_lm(
             model = tf.AutoModelForCausalLM.from_pretrained(source, **options).eval()
     except (OSError, ValueError) as e: raise OSError(_load_help(name, e)) from e
     keep_trainable(model)
-    return LM(model, tokenizer, label, quant, dtype)
+    loaded = LMSource(name, quant, dtype, device)
+    return LM(model, tokenizer, loaded.label, quant, dtype, source=loaded)
 
 # %% ../nbs/api/22_lm.ipynb #bc81f16a
 def _load_help(name:str, error:Exception) -> str:
@@ -205,3 +206,30 @@ def _load_help(name:str, error:Exception) -> str:
     offline = ", or unset HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else ""
     return (f"model {name!r} is neither 'smollm2' nor a folder here, and the Hugging Face hub does not give it "
             f"(no such id, or no network): download it where there is network and pass its folder{offline}")
+
+# %% ../nbs/api/22_lm.ipynb #956d52e1
+@dataclass(frozen=True)
+class LMSource:
+    "A model to be loaded later; the first four are what `LM.load` takes."
+    name: str                  # "smollm2", a hub id, a folder or a GGUF file
+    quant: str|None = None     # None, "nf4" or "int8"
+    dtype: str = "auto"        # number format of the computation
+    device: str = "auto"       # "cpu", "cuda"
+    called: str|None = None    # how it is called in tables, if not by its own name
+    fingerprint: str|None = None # what the model's must be
+
+    @property
+    def label(self) -> str:
+        "How the model is called in tables."
+        if self.called or self.name == "smollm2": return self.called or SMOLLM2["name"]
+        path = Path(self.name).expanduser()
+        return path.name if path.exists() else self.name
+
+    def load(self) -> LM:
+        "The model; ValueError if it has another fingerprint than it must."
+        lm = load_lm(self.name, self.quant, self.dtype, self.device)
+        lm.name = self.label
+        if self.fingerprint and lm.fingerprint != self.fingerprint:
+            raise ValueError(f"model {self.name!r} has fingerprint {lm.fingerprint[:16]}..., not {self.fingerprint[:16]}...: "
+                             "it is another model than the study began with")
+        return lm

@@ -299,10 +299,10 @@ def format_accuracies(
     names = ["method", "trained on"]
     return pd.DataFrame([dict(zip(names, key)) | cells for key, cells in rows.items()]).fillna("")
 
-# %% ../nbs/api/62_report.ipynb #467c9aba
+# %% ../nbs/api/62_report.ipynb #ee1a0541
 def report(
     store,             # of a study, see `open_store`
-    path=None,         # file to write; by default report.html in the store's folder
+    path=None,         # file to write; by default report.html in the run folder, or beside the packed study
     items=None,        # items with question, choices and answer, to show texts
     measure=None,      # hardness measure; by default the study's first
     n_boot:int=10_000, # resamples behind the SGR table
@@ -318,7 +318,8 @@ def report(
     page = template.render(**_context(store, records, table, accuracies, measure, items), no_sgr=no_sgr,
                            figures=_figures(records, levels, table, accuracies, measure),
                            methods=methods_paragraph(records, levels, table, measure))
-    path = Path(path) if path else Path(store.path) / "report.html"
+    if path is None: path = store.path / "report.html" if store.path.is_dir() else store.path.with_suffix(".html")
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path

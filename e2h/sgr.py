@@ -338,13 +338,15 @@ def _observed(
 SETTINGS = ["dataset", "model", "quant", "dtype", "format", "method", "settings", "n_train", "noise"]
 BASE = SETTINGS[:5] # what zero-shot must share with the trained models it is compared with
 
-# %% ../nbs/api/50_sgr.ipynb #7875ea4d
+# %% ../nbs/api/50_sgr.ipynb #70e574a6
 def read_records(
     records, # frame, or path of a .csv or .parquet file
 ) -> pd.DataFrame: # checked: the columns that the tables need are there, `correct` is 0 or 1
     "Records from a frame or a file."
     if not isinstance(records, pd.DataFrame):
-        records = pd.read_csv(records) if Path(records).suffix == ".csv" else pd.read_parquet(records)
+        text = dict.fromkeys(["item_id", "cluster", "run_id"], str)  # "007" and "NA" are names, not a number and a hole
+        records = pd.read_csv(records, dtype=text, keep_default_na=False, na_values=[""]) \
+            if Path(records).suffix == ".csv" else pd.read_parquet(records)
     for column in ["item_id", "method", "train_on", "seed", "correct", "level"]:
         if column not in records:
             raise KeyError(f"records: column '{column}' is missing; there are: {', '.join(map(str, records))}")

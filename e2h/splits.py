@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['levelled', 'fold_clusters', 'draw_test_fold', 'training_pool', 'draw_order', 'check_size', 'Split', 'rest_tested',
-           'draw_split']
+           'draw_split', 'draw_shared_split']
 
 # %% ../nbs/api/15_splits.ipynb #eea5cb07
 import warnings
@@ -30,21 +30,21 @@ def levelled(
     frame = items[["item_id", "cluster"]].assign(level=np.asarray(levels, dtype=object))
     return frame.dropna(subset="level").sort_values("item_id", ignore_index=True)
 
-# %% ../nbs/api/15_splits.ipynb #cedc496b
+# %% ../nbs/api/15_splits.ipynb #5b3cd007
 def fold_clusters(
     frame: pd.DataFrame,  # `cluster` and `level` of N items
     n_test: dict,         # test items wanted of each level
     rng,                  # numpy random generator
 ) -> list[str]:           # the clusters set aside
     "Draw clusters until every level has its test items."
-    counts = pd.crosstab(frame["cluster"], frame["level"])
-    missing = np.array([n_test[level] for level in counts.columns])
-    chosen = []
-    for row in rng.permutation(len(counts)):
-        brings = counts.values[row]
-        if (brings[missing > 0] > 0).any():
-            chosen.append(counts.index[row])
-            missing = missing - brings
+    (cluster_N, clusters), (level_N, names) = (pd.factorize(frame[c], sort=True) for c in ("cluster", "level"))
+    brings_CL = np.zeros((len(clusters), len(names)), int)  # items of each cluster on each level
+    np.add.at(brings_CL, (cluster_N, level_N), 1)
+    missing, chosen = np.array([n_test[level] for level in names]), []
+    for row in rng.permutation(len(clusters)):
+        if (brings_CL[row][missing > 0] > 0).any():
+            chosen.append(clusters[row])
+            missing = missing - brings_CL[row]
     return chosen
 
 # %% ../nbs/api/15_splits.ipynb #3223459b
@@ -154,3 +154,20 @@ def draw_split(
     free = pool[~pool["cluster"].isin(clusters)]
     check_size(len(pool), len(free), n_train, train_on, n_test)
     return Split(draw_order(free, train_on, seed)[:n_train], test_ids)
+
+# %% ../nbs/api/15_splits.ipynb #dfdd0fbd
+def draw_shared_split(
+    items: pd.DataFrame,        # items with `item_id` and `cluster`, N rows
+    measured: list,             # for each measure the level of each item, N values; NaN keeps an item out
+    n_train: int,               # training items to draw
+    n_test: int | None = None,  # test items per level and measure; by default half of each level, at most 600
+    seed: int = 0,              # the folds are those of `draw_split`
+) -> Split:                     # identifiers of training and test items
+    "Draw the training items of the arm `all` for several measures at once."
+    frames = [levelled(items, levels) for levels in measured]
+    folds = [draw_test_fold(frame, n_test, seed) for frame in frames]
+    tested, clusters = (set().union(*(fold[side] for fold in folds)) for side in (0, 1))
+    pool = pd.concat(frames).drop_duplicates("item_id").sort_values("item_id", ignore_index=True)
+    free = pool[~pool["cluster"].isin(clusters)]
+    check_size(len(pool), len(free), n_train, "all", n_test)
+    return Split(draw_order(free, "all", seed)[:n_train], sorted(tested))

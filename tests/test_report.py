@@ -20,7 +20,7 @@ def make_store(folder, records):
     "A real run folder with made-up answers."
     store, rng = open_store(folder), np.random.default_rng(0)
     items = records.drop_duplicates("item_id")[["item_id", "cluster", "level", "value"]]
-    claim(store, {"dataset": "simulated", "measures": ["fame"], "n_test": 300},
+    claim(store, {"dataset": "simulated", "measures": ["fame"], "n_test": 300, "levels": "none"},
           items.rename(columns={"value": "fame", "level": "level_fame"}))
     for run_id, rows in records.groupby("run_id", sort=False):
         first, n_train = rows.iloc[0], int(rows["n_train"].iloc[0])

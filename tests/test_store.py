@@ -3,19 +3,24 @@ import base64
 import dataclasses
 import errno
 import io
+import json
 import os
-import re
+import pathlib
 import shutil
+import subprocess
+import sys
 import warnings
+import zlib
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from e2h.data import load_items
 from e2h.icl import ICL
-from e2h.store import atomic, claim, finished, intact, open_store, pack, read_cell, write_cell
+from e2h.store import atomic, claim, open_store, pack, read_cell, seal, write_cell
 from e2h.study import Study, items_table, study_settings
 
 pytest.importorskip("torch")
@@ -46,8 +51,9 @@ def store(original, tmp_path):
 
 
 def snapshot(folder):
-    "Every file with its bytes and its time."
-    return {str(f.relative_to(folder)): (f.read_bytes(), f.stat().st_mtime_ns) for f in folder.rglob("*") if f.is_file()}
+    "Every file with its bytes and its time; the log of events may always grow."
+    return {str(f.relative_to(folder)): (f.read_bytes(), f.stat().st_mtime_ns) for f in folder.rglob("*")
+            if f.is_file() and f.name != "events.jsonl"}
 
 
 def first(store):
@@ -71,17 +77,6 @@ def page_end(file, column=0):
     return (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1
 
 
-def footer_start(data):
-    return len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-
-
-def manifest_spot(data):
-    "Where a digit of the fingerprint stands in the footer's Arrow schema, which is base64."
-    begin = re.search(rb"ARROW:schema[^A-Za-z0-9+/]+", data).end()
-    schema = base64.b64decode(re.match(rb"[A-Za-z0-9+/]+=*", data[begin:])[0])
-    return begin + (schema.index(b'"fingerprint": "') + 20) * 4 // 3
-
-
 def rewritten(file, change):
     "The same table with other metadata."
     table, buffer = pq.read_table(file), io.BytesIO()
@@ -93,7 +88,7 @@ DAMAGE = {
     "data page": lambda file, data: flip(data, page_end(file)),
     "last data page": lambda file, data: flip(data, page_end(file, -1), 7),
     "dictionary page": lambda file, data: flip(data, columns(file)[0].data_page_offset - 1),
-    "manifest in the footer": lambda file, data: flip(data, manifest_spot(data)),
+    "manifest in the footer": lambda file, data: flip(data, data.rindex(b'"fingerprint": "') + 20),
     "manifest changed by hand": lambda file, data: rewritten(file, lambda meta: {
         **meta, b"e2h.manifest": meta[b"e2h.manifest"].replace(b'"seed": ', b'"seed": 1')}),
     "no manifest": lambda file, data: rewritten(file, lambda meta: None),
@@ -133,48 +128,12 @@ def test_damaged_cell_is_set_aside_and_comes_back(store, study, how):
     assert after == {**before, **aside}  # nothing else was computed
 
 
-def test_no_bit_of_the_data_flips_unnoticed(store):
-    "Either a flip is found out, or it was in a part of a page's head that changes nothing."
+def test_no_bit_flips_unnoticed(store):
     file = first(store)
-    data, (whole, manifest) = file.read_bytes(), read_cell(file)
-    rng, noticed = np.random.default_rng(0), 0
-    for at, bit in zip(rng.integers(0, footer_start(data), 500), rng.integers(0, 8, 500)):
+    data, rng = file.read_bytes(), np.random.default_rng(0)
+    for at, bit in [*zip(rng.integers(0, len(data), 500), rng.integers(0, 8, 500)), *((-at, 0) for at in range(1, 200))]:
         file.write_bytes(flip(data, at, bit))
-        try:
-            found = read_cell(file)
-            assert found[0].equals(whole) and found[1] == manifest, (at, bit)
-        except ValueError as e:
-            assert str(e).startswith(f"{file.name} is damaged: ")
-            noticed += 1
-    assert noticed > 350
-
-
-def changed_footers(file, positions):
-    "Cells that are read as something else after one bit in these bytes was flipped."
-    data, (whole, manifest) = file.read_bytes(), read_cell(file)
-    for at in positions:
-        for bit in range(8):
-            file.write_bytes(flip(data, at, bit))
-            try:
-                found, known = read_cell(file)
-            except ValueError:
-                continue
-            if known != manifest or not found.equals(whole): yield at, bit, len(found), dict(found.dtypes)
-
-
-def test_lost_rows_are_noticed(store):
-    file = first(store)
-    data, n_rows = file.read_bytes(), len(read_cell(file)[0])
-    varint = bytes([n_rows * 2]) if n_rows < 64 else bytes([n_rows * 2 % 128 + 128, n_rows * 2 // 128])
-    start = footer_start(data)
-    places = [at for at in range(start, len(data) - 8) if data[at:at + len(varint)] == varint]
-    assert places and not list(changed_footers(file, [at + n for at in places for n in range(len(varint))]))
-
-
-def test_changed_types_are_noticed(store):
-    file = first(store)
-    start = footer_start(file.read_bytes())
-    assert not list(changed_footers(file, range(start, start + 240)))
+        with pytest.raises(ValueError, match=f"^{file.name} is damaged: its checksum does not match$"): read_cell(file)
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.EACCES, errno.EIO])
@@ -182,11 +141,10 @@ def test_trouble_of_the_system_is_not_damage(store, monkeypatch, code):
     def refuse(*args, **kwargs): raise OSError(code, os.strerror(code))
 
     before = snapshot(store.path)
-    monkeypatch.setattr(pq, "read_table", refuse)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), monkeypatch.context() as patch:
         warnings.simplefilter("error")
-        with pytest.raises(OSError) as caught:
-            finished(store)
+        patch.setattr(pathlib.Path, "read_bytes", refuse)
+        with pytest.raises(OSError) as caught: store.manifests()
     assert caught.value.errno == code and snapshot(store.path) == before
 
 
@@ -204,9 +162,9 @@ def starved(read):
 def test_really_too_many_open_files(store):
     before, file = snapshot(store.path), first(store)
     with pytest.raises(OSError) as caught:
-        starved(lambda: intact(file))
+        starved(lambda: read_cell(file))
     assert caught.value.errno == errno.EMFILE and snapshot(store.path) == before
-    assert len(intact(file)[0])
+    assert len(read_cell(file)[0])
 
 
 def test_items_and_too_many_open_files(store):
@@ -285,7 +243,7 @@ def test_another_model_of_the_same_name_later(store, study, tiny):
 
 def add(store, run_id, **changes):
     "A copy of the first cell with another manifest."
-    predictions, manifest = finished(store)[0]
+    predictions, manifest = read_cell(first(store))
     write_cell(store.file(run_id), predictions, {**manifest, "run_id": run_id, **changes})
 
 
@@ -299,7 +257,7 @@ def test_code_of_two_versions_is_said(store):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         store.records()
-    seed = finished(store)[0][1]["seed"]
+    seed = read_cell(first(store))[1]["seed"]
     add(store, "older", code="of last month", created="2020-01-01")  # replaced by today's: nothing to say
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -340,17 +298,22 @@ def test_damaged_items(store, study, damage):
 
 def test_no_bit_of_the_items_flips_unnoticed(store):
     file = store.path / "items.parquet"
-    data, whole, rng = file.read_bytes(), store.items, np.random.default_rng(0)
+    data, rng = file.read_bytes(), np.random.default_rng(0)
     for at, bit in zip(rng.integers(0, len(data), 300), rng.integers(0, 8, 300)):
         file.write_bytes(flip(data, at, bit))
-        try: found = store.items
-        except ValueError as e: assert str(file) in str(e)
-        else: pd.testing.assert_frame_equal(found, whole)
+        with pytest.raises(ValueError, match="is missing or damaged"): _ = store.items
+
+
+def test_items_of_another_study(store, study, tmp_path):
+    other = dataclasses.replace(study, cutoffs={"fame": (-5.2, -4.3)}, n_test=3, n_train=5, seeds=1)
+    other.run(tmp_path / "other", progress=False)
+    shutil.copy(tmp_path / "other" / "items.parquet", store.path / "items.parquet")
+    with pytest.raises(ValueError, match="is missing or damaged"): store.records()
 
 
 def test_a_mistyped_path_stays_empty(tmp_path):
     store = open_store(tmp_path / "wroldquiz" / "run")
-    assert store.settings == {} and len(store.cells()) == 0 and finished(store) == []
+    assert store.settings == {} and len(store.cells()) == 0 and store.manifests() == []
     with pytest.raises(ValueError, match="holds no finished cell yet: run the study first"):
         store.records()
     with pytest.raises(ValueError, match="is missing or damaged"):
@@ -372,21 +335,108 @@ def test_claimed_twice(store, study, tmp_path):
 
 
 def test_packed_and_read_back(store, tmp_path):
-    records = store.records()
-    packed = pd.read_parquet(pack(store, tmp_path / "new" / "one.parquet"))
+    file, records = pack(store, tmp_path / "new" / "one.parquet"), store.records()
+    packed = open_store(file)
     assert [f.name for f in (tmp_path / "new").iterdir()] == ["one.parquet"]
-    key = ["run_id", "item_id"]
-    records, packed = (frame.sort_values(key, ignore_index=True) for frame in (records, packed))
-    assert len(packed) == len(records) and "logp_gold" not in packed
-    gold = [row[at] for row, at in zip(packed["logprobs"], packed["gold"])]
-    assert gold == [round(x, 2) for x in records["logp_gold"]]
-    assert all(list(p) == [round(x, 2) for x in r] for p, r in zip(packed["logprobs"], records["logprobs"]))
-    same = ["pred", "correct", "method", "settings", "train_on", "seed", "cluster", "value", "model", "n_dropped"]
-    pd.testing.assert_frame_equal(packed[key + same], records[key + same], check_dtype=False)
-    assert packed["level"].astype(object).equals(records["level"].astype(object))
-    made, cells = packed.attrs["made"], store.cells()
-    assert made["cells"] == CELLS and made["fingerprints"] == [cells["fingerprint"][0]] and made["n_test"] == 5
-    assert made["from"] == min(cells["created"]) and made["to"] == max(cells["created"])
+    pd.testing.assert_frame_equal(packed.records(), records)
+    pd.testing.assert_frame_equal(packed.records(columns=["correct", "seed"], method="icl", seed=1),
+                                  store.records(columns=["correct", "seed"], method="icl", seed=1))
+    assert packed.settings == store.settings and len(packed.cells()) == CELLS
+    pd.testing.assert_frame_equal(packed.items, store.items[store.items["item_id"].isin(records["item_id"])]
+                                  .sort_values("item_id", ignore_index=True)[list(packed.items)])
+    again = pack(store, tmp_path / "two.parquet")
+    assert again.read_bytes() == file.read_bytes()
+    plain = pd.read_parquet(file)  # any tool reads it
+    assert {"item_id", "correct", "method", "train_on", "fame", "level_fame"} <= set(plain) and len(plain) == len(records)
+
+
+def test_packed_without_texts_and_rounded(store, tmp_path):
+    packed, records = open_store(pack(store, tmp_path / "small.parquet", texts=False, digits=2)), store.records()
+    found = packed.records()
+    assert "pred" not in found and found["logp_gold"].tolist() == [round(x, 2) for x in records["logp_gold"]]
+    assert all(f == [round(x, 2) for x in r] for f, r in zip(found["logprobs"], records["logprobs"]))
+
+
+def test_a_damaged_pack(store, tmp_path):
+    file = pack(store, tmp_path / "one.parquet")
+    data, rng = file.read_bytes(), np.random.default_rng(0)
+    for at, bit in zip(rng.integers(4, len(data) - 8, 100), rng.integers(0, 8, 100)):
+        file.write_bytes(flip(data, at, bit))
+        with pytest.raises(ValueError): open_store(file).records()
+
+
+def test_records_of_some_cells(store):
+    whole = store.records()
+    some = store.records(method="icl", seed=[1], train_on="hard")
+    meant = whole.query("method == 'icl' and seed == 1 and train_on == 'hard'")
+    assert len(some) and some.equals(meant.reset_index(drop=True))
+    assert list(store.records(columns=["item_id", "level"])) == ["item_id", "level"]
+    with pytest.raises(ValueError, match="no finished cell with seed=7 yet"): store.records(seed=7)
+    with pytest.raises(KeyError, match="cells have no setting 'colour'"): store.records(colour="red")
+    with pytest.raises(KeyError, match="knows no measure 'grade'; it has"): store.records("grade")
+
+
+def crafted(store, **changes):
+    "A whole file of ours, sealed again after a change by somebody who knows how."
+    file = first(store)
+    predictions, manifest = read_cell(file)
+    table = pa.Table.from_pandas(predictions, preserve_index=False)
+    return file, table, {"e2h.manifest": json.dumps({**manifest, **changes})}
+
+
+def test_a_pickle_in_the_metadata_is_never_opened(store, tmp_path):
+    trace = tmp_path / "opened"
+    bomb = f"cbuiltins\nopen\n(V{trace}\nVw\ntR.".encode()  # a pickle that opens a file for writing
+    file, table, meta = crafted(store)
+    field = pa.field("item_id", pa.string(), metadata={b"ARROW:extension:name": b"arrow.py_extension_type",
+                                                       b"ARROW:extension:metadata": bomb})
+    schema = pa.schema([field, *list(table.schema)[1:]])
+    stored = base64.b64encode(schema.serialize().to_pybytes()).decode()
+    for more in ({"pickle": base64.b64encode(bomb).decode()}, {"ARROW:schema": stored}, {"pandas": json.dumps({"index": 1})}):
+        file.write_bytes(seal(table, {**meta, **more}))
+        with pytest.raises(ValueError, match=f"^{file.name} is refused: its metadata hold .*{list(more)[0]}"): read_cell(file)
+    (tmp_path / "bomb").write_bytes(bomb)
+    subprocess.run([sys.executable, "-m", "pickle", tmp_path / "bomb"], check=True, capture_output=True)
+    assert trace.exists()  # it would have gone off
+    trace.unlink()
+    with pytest.warns(UserWarning, match="is refused"): assert len(store.cells()) == CELLS - 1
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/etc/passwd", "..", "a/b", "x\x00y"])
+def test_a_path_in_a_manifest_leads_nowhere(store, tmp_path, name):
+    file, table, meta = crafted(store, run_id=name)
+    file.write_bytes(seal(table, meta))
+    before = snapshot(tmp_path)
+    with pytest.warns(UserWarning, match="it holds another cell than its name says"): records = store.records()
+    assert records["run_id"].nunique() == CELLS - 1
+    after = snapshot(tmp_path)
+    assert set(after) - set(before) == {str((file.with_suffix(".damaged")).relative_to(tmp_path))}
+
+
+def test_a_path_in_the_settings_leads_nowhere(store, study, tmp_path):
+    settings = store.settings | {"dataset": "../../outside"}
+    (store.path / "study.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="was made with dataset='../../outside'"): study.run(store.path, progress=False)
+
+
+def test_a_huge_declared_size_is_refused(store):
+    file, table, meta = crafted(store)
+    huge = pa.table({"item_id": pa.nulls(60_000_000, pa.int8())})  # 60 million rows in a few hundred bytes
+    file.write_bytes(seal(huge, meta))
+    assert file.stat().st_size < 200_000
+    with pytest.raises(ValueError, match=f"^{file.name} is refused: .* bytes declare 60,000,000 rows"): read_cell(file)
+    bomb = pa.table({"item_id": pa.array(["\0" * 200_000_000])})  # compresses to next to nothing
+    file.write_bytes(seal(bomb, meta))
+    assert file.stat().st_size < 200_000
+    with pytest.raises(ValueError, match=f"^{file.name} is refused: .* declare 1 rows of"): read_cell(file)
+
+
+def test_manifests_that_swell(store, tmp_path):
+    file = pack(store, tmp_path / "one.parquet")
+    text = base64.b64encode(zlib.compress(b"[" + b" " * 300_000_000 + b"]", 9)).decode()
+    file.write_bytes(seal(pq.read_table(file), {"e2h.study": json.dumps(store.settings), "e2h.cells": text}))
+    with pytest.raises(ValueError, match="hold more than 268,435,456 bytes"): open_store(file).records()
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, SystemExit])

@@ -28,7 +28,7 @@ def main(names):
         folder = ROOT / "runs" / "paper" / run
         Study(load_items(name), lm, measures, [], format=format).run(folder)
         file = ROOT / "nbs" / "paper" / "results" / f"{run}.parquet"
-        print(pack(open_store(folder), file, texts=False).relative_to(ROOT))
+        print(pack(open_store(folder), file, texts=False, digits=2).relative_to(ROOT))
 
 
 if __name__ == "__main__":
