@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['MARK', 'BLANK', 'MOST_ROWS', 'MOST_SWELLING', 'CELL_SETTINGS', 'DIGESTS', 'cell_hash', 'atomic', 'seal', 'unseal', 'write_cell', 'open_cell', 'read_cell', 'as_frame', 'Store', 'open_store', 'intact', 'claim', 'read_items', 'sweep', 'newest', 'warn_of_old_code', 'store_records', 'run_folders', 'known_measure', 'chosen', 'read_predictions', 'with_settings', 'with_items', 'pack', 'compact', 'squeeze', 'unsqueeze', 'Packed', 'is_packed', 'packed_records', 'restored', 'packed_items', 'log_event', 'read_events', 'TEXTS', 'LISTS', 'typed_records', 'check_lists', 'save_records', 'load_records', 'read_samples', 'scored_requests', 'scored_choices', 'gold_choices', 'logged_answers', 'logged_items', 'run_settings', 'cell_settings', 'from_lm_eval']
 
-# %% ../nbs/api/58_store.ipynb #b8690d0a
+# %% ../nbs/api/58_store.ipynb #6ebf4e00
 import base64
+import gc
 import hashlib
 import json
 import os
@@ -162,21 +163,34 @@ def read_cell(
     file, manifest = open_cell(path)
     with _as_damage(path.name): return as_frame(file.read(use_threads=False)), manifest
 
-# %% ../nbs/api/58_store.ipynb #0a6db8f6
+# %% ../nbs/api/58_store.ipynb #696a8605
 def as_frame(
     table,  # a pyarrow table
 ) -> pd.DataFrame:  # its columns; lists are plain lists, None where missing
     "A table as a frame."
     import pyarrow as pa
-    frame = {}
-    for name, column in zip(table.column_names, table.columns):
-        column = column.combine_chunks()
-        is_list = pa.types.is_list(column.type)
-        if is_list and not column.null_count:
-            values, ends = column.flatten().to_pylist(), column.offsets.to_numpy() - column.offsets[0].as_py()
-            frame[name] = pd.Series([values[a:b] for a, b in pairwise(ends.tolist())], dtype=object)
-        else: frame[name] = pd.Series(column.to_pylist(), dtype=object) if is_list else column.to_pandas()
-    return pd.DataFrame(frame)
+    with _no_collecting(): return pd.DataFrame({name: pd.Series(_plain_lists(column.combine_chunks()), dtype=object)
+        if pa.types.is_list(column.type) else column.to_pandas() for name, column in zip(table.column_names, table.columns)})
+
+# %% ../nbs/api/58_store.ipynb #b48b5023
+@contextmanager
+def _no_collecting():
+    "Keep the garbage collector from looking through a million new lists, none of which is garbage."
+    before = gc.isenabled()
+    gc.disable()
+    try: yield
+    finally:
+        if before: gc.enable()
+
+# %% ../nbs/api/58_store.ipynb #6c724f11
+def _plain_lists(column) -> list:
+    "A pyarrow array of lists as lists."
+    values = column.flatten()
+    if column.null_count or values.null_count: return column.to_pylist()
+    lengths, flat = np.diff(column.offsets.to_numpy()), values.to_numpy(zero_copy_only=False)
+    if len(lengths) and (lengths == lengths[0]).all(): return flat.reshape(len(lengths), lengths[0]).tolist()
+    flat, ends = flat.tolist(), np.append(0, np.cumsum(lengths)).tolist()
+    return [flat[a:b] for a, b in pairwise(ends)]
 
 # %% ../nbs/api/58_store.ipynb #480be321
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def small(tmp_path_factory):
 def test_a_full_disk(tmp_path, small):
     args = " ".join([*STUDY, "--dataset", str(small), "--out", f"{tmp_path}/disk/run"])
     (tmp_path / "disk").mkdir()
-    script = (f'mount -t tmpfs -o size=48k none {tmp_path}/disk && "$PY" -c "$E2H" {args}; code=$?; '
+    script = (f'mount -t tmpfs -o size=28k none {tmp_path}/disk && "$PY" -c "$E2H" {args}; code=$?; '
               f'cp -r {tmp_path}/disk/run {tmp_path}/saved; exit $code')
     code, said = shell(script, PY=sys.executable, E2H=E2H)
     assert code == 1 and "Traceback" not in said, said
