@@ -181,7 +181,7 @@ def sgr_command(
     "The tables of records, wherever they come from."
     return tables(args.source, args.measure)
 
-# %% ../nbs/api/64_cli.ipynb #3d477559
+# %% ../nbs/api/64_cli.ipynb #f9e125f5
 def report_command(
     args,  # parsed arguments
 ) -> tuple: # text, JSON values
@@ -192,8 +192,8 @@ def report_command(
     pages = []
     for run in _runs(args.source):
         store = open_store(run)
-        try: items = load_data(store.settings["dataset"])
-        except (KeyError, OSError): items = None  # one's own data: the page says how to hand the items over
+        try: items = load_data(args.dataset or store.settings["dataset"])
+        except KeyError: items = None  # one's own data, and no file was named: the page does without the questions
         pages.append(str(report(store, items=items, measure=args.measure)))
     return "\n".join([text, "", *(f"report: {page}" for page in pages)]), dict(data, reports=pages)
 
@@ -256,7 +256,7 @@ def check_command(
     page = preflight(items, args.measure, args.n_train, args.n_test, args.seeds, lm, args.format)
     return str(page), page.to_dict()
 
-# %% ../nbs/api/64_cli.ipynb #fc310b66
+# %% ../nbs/api/64_cli.ipynb #dea64911
 def parser() -> argparse.ArgumentParser:  # with all subcommands
     "The command line of e2h."
     top = argparse.ArgumentParser(prog="e2h", description="Easy-to-hard generalisation: train on easy or on hard items, "
@@ -276,7 +276,9 @@ def parser() -> argparse.ArgumentParser:  # with all subcommands
     command("hardness", hardness_command, "levels of every hardness measure, and how far they agree").add_argument(
         "dataset", help=DATASET)
     source_arguments(command("sgr", sgr_command, "accuracies and SGR of a run or of any file of records"))
-    source_arguments(command("report", report_command, "write the report page of a run"))
+    report = command("report", report_command, "write the report page of a run")
+    source_arguments(report)
+    report.add_argument("--dataset", help="file with the questions, for data of one's own (see e2h study --dataset)")
     runs_arguments(command("runs", runs_command, "list runs, or show one"))
     return top
 

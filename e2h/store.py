@@ -117,13 +117,13 @@ def unseal(
     if set(meta) != keys: raise ValueError(f"{name} is refused: its metadata hold {sorted(meta)}, not {sorted(keys)}")
     with _as_damage(name): return pq.ParquetFile(pa.BufferReader(data), metadata=footer), meta
 
-# %% ../nbs/api/58_store.ipynb #5ed13ce6
+# %% ../nbs/api/58_store.ipynb #b5e714f9
 @contextmanager
 def _as_damage(name:str):
     "What goes wrong while a file is decoded, as one sentence."
     from pyarrow import ArrowException
     try: yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArrowException) as e:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ArrowException) as e:
         raise ValueError(f"{name} is damaged: {(str(e) or type(e).__name__).splitlines()[0]}") from e
 
 # %% ../nbs/api/58_store.ipynb #73ba585b
@@ -142,7 +142,7 @@ def write_cell(
     data = seal(table, {"e2h.manifest": json.dumps(manifest, sort_keys=True)})
     with atomic(path) as tmp: tmp.write_bytes(data)
 
-# %% ../nbs/api/58_store.ipynb #13b8fdc9
+# %% ../nbs/api/58_store.ipynb #d08ef7d1
 def open_cell(
     path:Path,  # a cell's file
 ) -> tuple:     # pyarrow ParquetFile, manifest; ValueError if the file is damaged or not what its name says
@@ -152,6 +152,8 @@ def open_cell(
         manifest = json.loads(meta["e2h.manifest"])
         missing = {*CELL_SETTINGS, "measure", "fingerprint", "created"} - set(manifest)
         if missing: raise ValueError(f"its manifest lacks {sorted(missing)}")
+        odd = [n for n in ("model", "quant", "dtype", "method", "fingerprint", "created") if not isinstance(manifest[n], str)]
+        if odd: raise ValueError(f"{odd[0]} in its manifest is {manifest[odd[0]]!r}, not a text")
         if manifest["run_id"] != path.stem: raise ValueError("it holds another cell than its name says")
     return file, manifest
 
@@ -192,7 +194,7 @@ def _plain_lists(column) -> list:
     flat, ends = flat.tolist(), np.append(0, np.cumsum(lengths)).tolist()
     return [flat[a:b] for a, b in pairwise(ends)]
 
-# %% ../nbs/api/58_store.ipynb #480be321
+# %% ../nbs/api/58_store.ipynb #04660513
 @dataclass(frozen=True)
 class Store:
     "A run folder; `open_store` makes one."
@@ -204,7 +206,7 @@ class Store:
         file = self.path / "study.json"
         if not file.exists(): return {}
         try: return dict(json.loads(file.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as e:
+        except (ValueError, TypeError, RecursionError) as e:
             raise ValueError(f"{file} is damaged ({e}): delete it, and the next run writes it again") from e
 
     @property
@@ -377,7 +379,7 @@ def chosen(
     asked = "".join(f" with {name}={value!r}" for name, value in where.items())
     raise ValueError(f"{path} holds no finished cell{asked} yet: run the study first")
 
-# %% ../nbs/api/58_store.ipynb #faaf4636
+# %% ../nbs/api/58_store.ipynb #1e1c4522
 def read_predictions(
     store:Store,        # a run folder
     cells:list,         # manifests of some of its cells
@@ -388,8 +390,9 @@ def read_predictions(
     tables = []
     for path in (store.file(cell["run_id"]) for cell in cells):
         file, _ = open_cell(path)
-        names = [n for n in file.schema_arrow.names if columns is None or n in ("item_id", *columns)]
-        with _as_damage(path.name): table = file.read(columns=names, use_threads=False)
+        with _as_damage(path.name):
+            names = [n for n in file.schema_arrow.names if columns is None or n in ("item_id", *columns)]
+            table = file.read(columns=names, use_threads=False)
         tables.append(table.replace_schema_metadata(None))
     frame = as_frame(pa.concat_tables(tables, promote_options="default"))
     return with_settings(frame, cells, [len(table) for table in tables])
@@ -571,7 +574,7 @@ def log_event(
         with open(store.path / "events.jsonl", "ab", buffering=0) as f: f.write((json.dumps(entry) + "\n").encode())
     return entry
 
-# %% ../nbs/api/58_store.ipynb #d5454bd6
+# %% ../nbs/api/58_store.ipynb #7fea0794
 def read_events(
     store:Store,    # a run folder
 ) -> pd.DataFrame:  # one row an event, in the order of writing; lines cut off by a crash are left out
@@ -579,7 +582,7 @@ def read_events(
     file, found = store.path / "events.jsonl", []
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []:
         try: found.append(dict(json.loads(line)))
-        except (ValueError, TypeError): continue
+        except (ValueError, TypeError, RecursionError): continue
     return pd.DataFrame(found, columns=None if found else ["time", "event"])
 
 # %% ../nbs/api/59_records.ipynb #a1e3a205

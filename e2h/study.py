@@ -9,7 +9,7 @@ __all__ = ['SPECIMEN', 'TRIES', 'TOKENS_A_WORD', 'SPEED', 'ANSWER_BYTES', 'Study
            'run_study', 'run_here', 'time_left', 'follow', 'Teller', 'study_settings', 'items_table', 'Ray', 'portable',
            'next_cell', 'hiring', 'cluster', 'run_on_ray', 'cell_tokens', 'model_size', 'plan_table', 'item_words']
 
-# %% ../nbs/api/60_study.ipynb #418eadaf
+# %% ../nbs/api/60_study.ipynb #7ed5076d
 import ast
 import dataclasses
 import gc
@@ -22,7 +22,7 @@ import sys
 import textwrap
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache, cached_property
@@ -363,7 +363,7 @@ def check_models(
             raise ValueError(f"another model called {lm.name!r} ({', '.join(key[1:])}) has run in {folder}, or "
                              "runs beside it: give this one another name, lm.name = ..., or choose another folder")
 
-# %% ../nbs/api/60_study.ipynb #edfbc06d
+# %% ../nbs/api/60_study.ipynb #3c68e06b
 def run_study(
     study:Study,         # what to compute
     out,                 # the run folder; of several data sets each gets a folder in it
@@ -374,7 +374,8 @@ def run_study(
     "Compute the missing cells of a study."
     cells, many = study.cells(), not isinstance(study.items, pd.DataFrame)  # errors in the settings come first
     parts, worker = {}, Worker({})
-    if executor == "serial": worker.model(cells[0].lm)
+    if many and open_store(out).settings: raise ValueError(f"{out} holds a study of one data set: choose another folder")
+    if executor == "serial" and cells: worker.model(cells[0].lm)
     for part in study.parts:
         store = open_store(Path(out) / part.items.attrs["dataset"] if many else out)
         loaded = [lm for lm in listed(study.lm) if isinstance(lm, LM)]
@@ -410,7 +411,7 @@ def time_left(
     names = [(cell.lm.name if isinstance(cell.lm, LM) else cell.lm.label, cell.method.name) for cell in todo]
     return sum(median(alike.get(key) or alike.get(key[1]) or spent) for key in names)
 
-# %% ../nbs/api/60_study.ipynb #2ccab57b
+# %% ../nbs/api/60_study.ipynb #eb265d8b
 def follow(
     events,            # what an executor yields
     store:Store,       # where the log goes
@@ -432,7 +433,7 @@ def follow(
                 left = (time_left(tell.done, cells[bar.n:]) or 0) / tell.workers / 60  # minutes
                 bar.set_postfix_str(f"about {left:.0f} min left" if left > .5 else "", refresh=False)
         except BaseException as e:
-            tell(dict(event="study stopped", why=type(e).__name__, finished=len(tell.done)))
+            with suppress(OSError): tell(dict(event="study stopped", why=type(e).__name__, finished=len(tell.done)))
             raise
     tell(dict(event="study finished", finished=len(tell.done)))
 
