@@ -5,13 +5,16 @@
 # %% auto #0
 __all__ = ['READERS', 'DATASET', 'make_method', 'by_quant', 'load_data', 'as_json', 'words', 'numbers', 'make_studies',
            'plan_command', 'study_command', 'records_of', 'tables', 'sgr_command', 'report_command', 'runs_command',
-           'hardness_command', 'check_command', 'parser', 'grid_arguments', 'study_arguments', 'source_arguments',
-           'runs_arguments', 'check_arguments', 'main', 'sentence']
+           'show_runs', 'hardness_command', 'check_command', 'parser', 'grid_arguments', 'study_arguments',
+           'source_arguments', 'runs_arguments', 'check_arguments', 'main', 'sentence']
 
-# %% ../nbs/api/64_cli.ipynb #673edb6d
+# %% ../nbs/api/64_cli.ipynb #a57088dd
 import argparse
+import io
 import json
+import os
 import sys
+import warnings
 from pathlib import Path
 from . import __version__
 
@@ -38,7 +41,7 @@ def by_quant(
     groups = {None: [n for n in names if n != "qlora"], "nf4": [n for n in names if n == "qlora"]}
     return {q: group for q, group in groups.items() if group}
 
-# %% ../nbs/api/64_cli.ipynb #c80acfa6
+# %% ../nbs/api/64_cli.ipynb #f8683742
 READERS = {".csv": "from_csv", ".jsonl": "from_jsonl", ".parquet": "from_parquet"}  # ending of a file -> reader of `e2h.data`
 
 def load_data(
@@ -51,9 +54,9 @@ def load_data(
     if not endings: return data.load_items(name)
     if not Path(name).is_file(): raise FileNotFoundError(f"{name}: there is no such file")
     ending = endings[-1]
-    look = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".jsonl": lambda f: pd.DataFrame(data.read_jsonl(f))}
-    look = look[ending](name)
-    choices = "choices" if "choices" in look else [c for c in look if c.startswith("choice")] or None
+    look = {".csv": lambda f: pd.read_csv(io.StringIO(data.read_text(f))), ".parquet": pd.read_parquet,
+            ".jsonl": lambda f: pd.DataFrame(data.read_jsonl(f))}[ending](name)
+    choices = "choices" if "choices" in look else [c for c in look if str(c).startswith("choice")] or None
     kept = {c: c for c in ("item_id", "cluster", "rationale") if c in look}
     spoken = {"question", "answer", *kept, *([choices] if isinstance(choices, str) else choices or [])}
     measures = [c for c in look.select_dtypes("number") if c not in spoken]
@@ -101,7 +104,7 @@ def make_studies(
     return [replace(base, lm=[LMSource(m, quant, args.dtype, args.device) for m in words(args.model)],
                     methods=[methods[n] for n in group]) for quant, group in groups.items()]
 
-# %% ../nbs/api/64_cli.ipynb #42118045
+# %% ../nbs/api/64_cli.ipynb #e910b4a6
 def plan_command(
     args,  # parsed arguments
 ) -> tuple: # text, JSON values
@@ -109,11 +112,14 @@ def plan_command(
     import pandas as pd
     from e2h.study import plan_table
     table = pd.concat([plan_table(study) for study in make_studies(args)], ignore_index=True)
-    total = table[["cells", "answers", "million tokens", "GPU-hours", "MB"]].sum()
+    total = table[["cells", "answers", "million tokens", "GPU-hours", "MB"]].sum().astype(object)
+    nameless = sorted(set(table.loc[table["GPU-hours"].isna(), "model"]))  # their names tell no size
+    if nameless: total["GPU-hours"] = None
+    hours = f"GPU-hours unknown (no size in the name of {', '.join(nameless)})" if nameless else \
+        f"about {total['GPU-hours']:,.2f} GPU-hours at 100 TFLOP/s"
     shown = table.rename(columns={"million tokens": "Mtokens"}).round({"Mtokens": 2, "GPU-hours": 4, "MB": 2})
     text = (f"{shown.to_string(index=False)}\n\n{total['cells']:.0f} cells, {total['answers']:,.0f} answers, "
-            f"{total['million tokens']:,.1f} million tokens, about {total['GPU-hours']:,.2f} GPU-hours at 100 TFLOP/s "
-            f"and {total['MB']:,.1f} MB of records")
+            f"{total['million tokens']:,.1f} million tokens, {hours} and about {total['MB']:,.1f} MB of records")
     return text, dict(plan=as_json(table), total=total.to_dict())
 
 # %% ../nbs/api/64_cli.ipynb #7a48a299
@@ -181,52 +187,69 @@ def sgr_command(
     "The tables of records, wherever they come from."
     return tables(args.source, args.measure)
 
-# %% ../nbs/api/64_cli.ipynb #f9e125f5
+# %% ../nbs/api/64_cli.ipynb #c5fa410c
 def report_command(
     args,  # parsed arguments
 ) -> tuple: # text, JSON values
     "Write the report page of each run folder and show its tables."
+    from e2h.data import load_items
     from e2h.report import report
     from e2h.store import open_store
     text, data = tables(args.source, args.measure)
     pages = []
     for run in _runs(args.source):
         store = open_store(run)
-        try: items = load_data(args.dataset or store.settings["dataset"])
-        except KeyError: items = None  # one's own data, and no file was named: the page does without the questions
+        try: items = load_data(args.dataset) if args.dataset else load_items(store.settings["dataset"])
+        except (KeyError, ValueError, OSError) as e:
+            if args.dataset: raise
+            items = None  # one's own data, or data that are not here: the page does without the questions
+            if not args.quiet: print(f"no questions on the page: {sentence(e)}", file=sys.stderr)
         pages.append(str(report(store, items=items, measure=args.measure)))
     return "\n".join([text, "", *(f"report: {page}" for page in pages)]), dict(data, reports=pages)
 
-# %% ../nbs/api/64_cli.ipynb #0511f0cd
+# %% ../nbs/api/64_cli.ipynb #91b70fe1
 def runs_command(
     args,  # parsed arguments
 ) -> tuple: # text, JSON values
     "List the runs below a folder, or show one."
     import pandas as pd
-    from e2h.report import reported_cells, run_facts, run_table
-    from e2h.store import is_packed, open_store
-    if args.verb == "show":
-        store = open_store(args.path)
-        cells = reported_cells(store, records_of(args.path, None))
-        facts = run_facts(store, cells)
-        text = "\n".join(f"{name:24} {value}" for name, value in facts)
-        return f"{text}\n\n{run_table(cells).to_string(index=False)}", dict(facts=facts, cells=as_json(run_table(cells)))
+    from e2h.store import is_packed
+    if args.verb == "show": return show_runs(args.path)
     packs = [p for p in Path(args.path).rglob("*.parquet") if p.parent.name != "cells" and is_packed(p)]
     rows = [_run_row(path, Path(args.path)) for path in sorted([*_runs(args.path), *packs])]
     if not rows: return f"no runs below {args.path}", dict(runs=[])
     table = pd.DataFrame(rows)
-    return table.to_string(index=False), dict(runs=as_json(table))
+    return table.fillna("").to_string(index=False), dict(runs=as_json(table))
 
-# %% ../nbs/api/64_cli.ipynb #30b6382f
+# %% ../nbs/api/64_cli.ipynb #1e170cca
+def show_runs(
+    path:str,  # a run folder, a packed study, or a folder of several runs
+) -> tuple:    # text, JSON values
+    "What was run, run by run."
+    from e2h.report import reported_cells, run_facts, run_table
+    from e2h.store import open_store
+    texts, shown = [], []
+    for run in _runs(path) or [Path(path)]:
+        store = open_store(run)
+        cells = reported_cells(store, records_of(str(run), None))
+        facts, table = run_facts(store, cells), run_table(cells)
+        lines = "\n".join(f"{name:24} {value}" for name, value in facts)
+        texts.append(f"{lines}\n\n{table.to_string(index=False)}")
+        shown.append(dict(run=str(run), facts=facts, cells=as_json(table)))
+    return "\n\n".join(texts), dict(runs=shown)
+
+# %% ../nbs/api/64_cli.ipynb #115980a5
 def _run_row(path:Path, top:Path) -> dict:
     "One run in a list."
     from e2h.store import open_store
     store = open_store(path)
-    cells, files = store.cells(), [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
+    try: cells, settings = store.cells(), store.settings
+    except ValueError as e: return dict(run=str(path.relative_to(top)), dataset=f"damaged: {e}")
+    files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
     names = {name: ", ".join(sorted(set(cells[name]))) if len(cells) else "" for name in ("model", "method")}
     last = max(cells["created"])[:16] if len(cells) else ""
-    return dict(run=str(path.relative_to(top)), dataset=store.settings["dataset"], models=names["model"],
-                measures=", ".join(store.settings["measures"]), methods=names["method"], cells=len(cells), last=last,
+    return dict(run=str(path.relative_to(top)), dataset=settings["dataset"], models=names["model"],
+                measures=", ".join(settings["measures"]), methods=names["method"], cells=len(cells), last=last,
                 MB=round(sum(f.stat().st_size for f in files) / 1e6, 2))
 
 # %% ../nbs/api/64_cli.ipynb #829f4bd3
@@ -256,7 +279,7 @@ def check_command(
     page = preflight(items, args.measure, args.n_train, args.n_test, args.seeds, lm, args.format)
     return str(page), page.to_dict()
 
-# %% ../nbs/api/64_cli.ipynb #dea64911
+# %% ../nbs/api/64_cli.ipynb #2a22e29a
 def parser() -> argparse.ArgumentParser:  # with all subcommands
     "The command line of e2h."
     top = argparse.ArgumentParser(prog="e2h", description="Easy-to-hard generalisation: train on easy or on hard items, "
@@ -267,7 +290,7 @@ def parser() -> argparse.ArgumentParser:  # with all subcommands
     def command(name, run, text):
         p = commands.add_parser(name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         p.add_argument("--json", action="store_true", help="print JSON instead of tables")
-        p.add_argument("--quiet", action="store_true", help="no progress bar and no notes")
+        p.add_argument("--quiet", action="store_true", help="no progress bar and no notes; warnings are still said")
         p.set_defaults(run_command=run)
         return p
     check_arguments(command("check", check_command, "look at a data set before anything is computed"))
@@ -346,12 +369,13 @@ def check_arguments(
     p.add_argument("--model", help="also ask this model: zero-shot, and with the question left empty")
     p.add_argument("--format", default="cloze", help="prompt format for --model")
 
-# %% ../nbs/api/64_cli.ipynb #4a77765d
+# %% ../nbs/api/64_cli.ipynb #7757f1e8
 def main(
     argv:list[str]=None,  # arguments; None takes those of the process
 ) -> int:                 # exit code
     "The `e2h` command."
     args = parser().parse_args(argv)
+    warnings.showwarning = lambda said, *where, **more: print(f"e2h: note: {said}", file=sys.stderr)
     try: text, data = args.run_command(args)
     except KeyboardInterrupt:
         print("\nstopped; finished cells are kept: run the same command again to go on", file=sys.stderr)
@@ -359,13 +383,16 @@ def main(
     except (ValueError, KeyError, OSError, ImportError, RuntimeError) as e:
         print(f"e2h: {sentence(e)}", file=sys.stderr)
         return 1
-    print(json.dumps(data, indent=1) if args.json else f"\n{text}")
+    try: print(json.dumps(data, indent=1) if args.json else f"\n{text}", flush=True)
+    except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
     return 0
 
-# %% ../nbs/api/64_cli.ipynb #adccf75c
+# %% ../nbs/api/64_cli.ipynb #fafec9d4
 def sentence(
     error:Exception,  # what went wrong
 ) -> str:             # without quotes of a KeyError or the number of an OSError
     "What an error says."
-    if isinstance(error, KeyError) and error.args: return str(error.args[0])
-    return str(error.strerror) if isinstance(error, OSError) and error.strerror and not error.filename else str(error)
+    if isinstance(error, KeyError) and error.args: said = error.args[0]
+    else: said = error.strerror if isinstance(error, OSError) and error.strerror and not error.filename else error
+    notes = getattr(error, "__notes__", [])  # such as the cell that it happened in
+    return f"{said} ({'; '.join(notes)})" if notes else str(said)

@@ -20,7 +20,7 @@ import pytest
 
 from e2h.data import load_items
 from e2h.icl import ICL
-from e2h.store import atomic, claim, open_store, pack, read_cell, seal, write_cell
+from e2h.store import atomic, claim, open_store, pack, read_cell, seal, squeeze, write_cell
 from e2h.study import Study, items_table, study_settings
 
 pytest.importorskip("torch")
@@ -430,6 +430,76 @@ def test_a_huge_declared_size_is_refused(store):
     file.write_bytes(seal(bomb, meta))
     assert file.stat().st_size < 200_000
     with pytest.raises(ValueError, match=f"^{file.name} is refused: .* declare 1 rows of"): read_cell(file)
+
+
+def test_a_text_a_million_times_is_refused(store):
+    file, table, meta = crafted(store)
+    many = pa.DictionaryArray.from_arrays(pa.array(np.zeros(3_000_000, "int32")), pa.array(["x" * 1000]))
+    file.write_bytes(seal(pa.table({"item_id": many}), meta))
+    with pytest.raises(ValueError, match=f"^{file.name} is refused: column 'item_id' would hold 3,000,000,000 bytes"):
+        read_cell(file)
+
+
+ODD = {"no object": [1], "seed": dict(seed="0"), "settings": dict(settings=[1]), "created": dict(created=3),
+       "versions": dict(versions=3), "n_train": dict(n_train=None), "measure": dict(measure=["fame"])}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_an_odd_manifest_is_refused(store, tmp_path, what):
+    file, table, meta = crafted(store, **(ODD[what] if isinstance(ODD[what], dict) else {}))
+    if what == "no object": meta = {"e2h.manifest": "[1]"}
+    file.write_bytes(seal(table, meta))
+    with pytest.raises(ValueError, match=f"^{file.name} is damaged: .*its manifest"): read_cell(file)
+    packed = pack(store, tmp_path / "one.parquet") if not file.unlink() else None
+    whole = open_store(packed)
+    cells = [ODD[what]] if what == "no object" else [{**whole.manifests()[0], **ODD[what]}]
+    packed.write_bytes(seal(pq.read_table(packed), {"e2h.study": json.dumps(whole.settings), "e2h.cells": squeeze(cells)}))
+    with pytest.raises(ValueError, match="^one.parquet is damaged: "): open_store(packed).records()
+
+
+@pytest.mark.parametrize("change", [[], {}, {"dataset": "worldquiz", "measures": 5}, {"dataset": 1, "measures": ["fame"]}])
+def test_odd_settings_of_a_pack_are_refused(store, tmp_path, change):
+    packed = pack(store, tmp_path / "one.parquet")
+    cells = squeeze(open_store(packed).manifests())
+    packed.write_bytes(seal(pq.read_table(packed), {"e2h.study": json.dumps(change), "e2h.cells": cells}))
+    with pytest.raises(ValueError, match="^one.parquet is damaged: its study is damaged"): open_store(packed).records()
+
+
+def test_a_right_answer_that_is_no_choice(store, tmp_path):
+    packed = pack(store, tmp_path / "one.parquet")
+    table, whole = pq.read_table(packed), open_store(packed)
+    at = table.column_names.index("gold")
+    meta = {"e2h.study": json.dumps(whole.settings), "e2h.cells": squeeze(whole.manifests())}
+    packed.write_bytes(seal(table.set_column(at, "gold", pa.array([99] * len(table))), meta))
+    with pytest.raises(ValueError, match="^one.parquet is damaged: "): open_store(packed).records()
+
+
+def test_a_pack_is_read_only(store, study, tmp_path):
+    packed = pack(store, tmp_path / "one.parquet")
+    with pytest.raises(ValueError, match="is a packed study, which is read only"): study.run(packed, progress=False)
+    assert store.pack(tmp_path / "two.parquet").read_bytes() == packed.read_bytes()
+
+
+def test_measures_with_names_of_columns(items, tiny, tmp_path):
+    "Left out where they are only there, refused where they are asked for."
+    odd = items.assign(gold=1., seed=np.arange(len(items)) * 1., n_tokens=2.)
+    odd.attrs = items.attrs
+    study = Study(odd, tiny("qwen2"), "fame", ICL(2), n_test=5, seeds=1)
+    study.run(tmp_path / "run", progress=False)
+    store = open_store(tmp_path / "run")
+    pd.testing.assert_frame_equal(open_store(store.pack(tmp_path / "one.parquet")).records(), store.records())
+    with pytest.raises(ValueError, match="a measure cannot be called 'seed', a column of records"):
+        dataclasses.replace(study, measure="seed", n_test=3).run(tmp_path / "other", progress=False)
+
+
+def test_several_studies_in_one_folder(original, tmp_path):
+    for name in ("a", "b"): shutil.copytree(original, tmp_path / "all" / name)
+    both, one = open_store(tmp_path / "all"), open_store(original).records()
+    assert len(both.records()) == 2 * len(one)
+    shutil.rmtree(tmp_path / "all" / "b" / "cells")  # as if stopped before its first cell
+    assert both.records().equals(one) and both.records(dataset="worldquiz").equals(one)
+    with pytest.raises(KeyError, match="knows no measure 'grade'"): both.records("grade")
+    with pytest.raises(ValueError, match="holds several studies: pack each"): both.pack(tmp_path / "one.parquet")
 
 
 def test_manifests_that_swell(store, tmp_path):

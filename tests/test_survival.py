@@ -144,8 +144,8 @@ def test_ray_gives_the_same_records_though_a_worker_is_killed(saved, tmp_path):
 
     def listen(event):
         heard.append(event)
-        if [h["event"] for h in heard].count("cell finished") == 3 and workers():
-            os.kill(workers()[0], signal.SIGKILL)
+        third = event["event"] == "cell finished" and [h["event"] for h in heard].count("cell finished") == 3
+        if third: os.kill(workers()[0], signal.SIGKILL)
 
     there = study.run(tmp_path / "there", progress=False, executor="ray", callback=listen)
     assert there.equals(here) and not ray.is_initialized()
@@ -163,3 +163,83 @@ def test_ray_says_what_went_wrong_in_a_worker(saved, tmp_path):
     with pytest.raises(ValueError, match="tokens") as caught:
         study.run(tmp_path / "run", progress=False, executor="ray")
     assert any("in cell: worldquiz" in note for note in caught.value.__notes__)
+
+
+MINE = """
+import sys
+from dataclasses import dataclass
+from e2h.data import load_items
+from e2h.icl import ICL
+from e2h.lm import LM
+from e2h.store import open_store
+from e2h.study import Study
+@dataclass(frozen=True)
+class Mine(ICL):
+    def fit(self, lm, items, seed=0): return super().fit(lm, items, seed + STEP)
+items = load_items("worldquiz").dropna(subset="fame").iloc[::8]
+if __name__ == "__main__":
+    study = Study(items, LM.load(sys.argv[1], dtype="float32"), "fame", [Mine(2, "random")], n_test=4, seeds=1)
+    study.run(sys.argv[2], progress=False, executor=sys.argv[3])
+    print(*sorted(m["run_id"] for m in open_store(sys.argv[2]).manifests()))
+"""
+
+
+def test_ray_knows_the_code_of_a_method_in_a_script(saved, tmp_path):
+    "A worker has no such script; what it computes is still named by the source that was started."
+    pytest.importorskip("ray")
+    names = {}
+    for step, executor in [(1, "serial"), (1, "ray"), (2, "ray")]:
+        script = tmp_path / f"mine{step}.py"
+        script.write_text(MINE.replace("STEP", str(step)))
+        command = [sys.executable, script, saved.source.name, tmp_path / f"{executor}{step}", executor]
+        p = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        assert p.returncode == 0, p.stderr
+        names[executor, step] = set(p.stdout.split())
+    assert names["serial", 1] == names["ray", 1] and len(names["ray", 1]) == 3
+    assert len(names["ray", 1] & names["ray", 2]) == 1  # zero-shot
+
+
+LOST = """
+import sys, time
+from pathlib import Path
+from types import SimpleNamespace
+import ray
+from ray.cluster_utils import Cluster
+from e2h.study import _assign
+cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1))
+second = cluster.add_node(num_cpus=1)
+ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
+class Slow:
+    def ready(self): pass
+    def compute(self, title):
+        time.sleep(1)
+        return dict(event="cell finished", run_id=title)
+class Cell(str):
+    title, lm, dataset = property(str), "m", "d"
+parts, done = {"d": SimpleNamespace(store=SimpleNamespace(file=Path))}, []
+def hire(): return ray.remote(Slow).options(num_cpus=1).remote()
+for event in _assign(ray, [Cell(name) for name in sys.argv[1:]], hire, 2, parts):
+    print(event["event"], event.get("run_id", ""), flush=True)
+    done.append(event["event"])
+    if done.count("cell finished") == 2 and done[-1] == "cell finished": cluster.remove_node(second)
+"""
+
+
+def test_a_machine_is_lost(tmp_path):
+    "Cells of a machine that goes away are done by those that stay."
+    pytest.importorskip("ray")
+    files = [tmp_path / name for name in "abcdef"]
+    for file in files: file.write_text("")  # what a worker would have written
+    p = subprocess.run([sys.executable, "-c", LOST, *map(str, files)], capture_output=True, text=True, timeout=120)
+    lines = p.stdout.splitlines()
+    assert p.returncode == 0, p.stderr
+    assert {line.split()[-1] for line in lines if line.startswith("cell finished")} == {str(file) for file in files}
+    assert any(line.startswith("worker died") for line in lines)
+
+
+@pytest.mark.slow
+def test_five_thousand_cells(tmp_path):
+    "All that is written is listed and read again, from the folder and from the pack."
+    benchmark = Path(__file__).parents[1] / "benchmarks" / "store.py"
+    p = subprocess.run([sys.executable, benchmark], capture_output=True, text=True)  # it compares what it reads
+    assert p.returncode == 0 and "500,000 answers" in p.stdout, p.stderr

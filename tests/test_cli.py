@@ -1,0 +1,159 @@
+"""The command line: what it refuses, what it prints, and what it never reads."""
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from e2h.cli import load_data, main
+from e2h.data import load_items
+from e2h.sgr import BASE, simulate_records
+from e2h.store import claim, open_store, pack, write_cell
+
+
+@pytest.fixture
+def run(tmp_path):
+    "A run folder with made-up answers."
+    store, records = open_store(tmp_path / "runs" / "one"), simulate_records(n_items=60, n_seeds=2)
+    items = records.drop_duplicates("item_id")[["item_id", "cluster", "level", "value"]]
+    claim(store, {"dataset": "simulated", "measures": ["fame"], "n_test": 100, "levels": "none"},
+          items.rename(columns={"value": "fame", "level": "level_fame"}))
+    for run_id, rows in records.groupby("run_id", sort=False):
+        first, n_train = rows.iloc[0], int(rows["n_train"].iloc[0])
+        write_cell(store.file(run_id), rows[["item_id", "pred", "correct"]], {
+            **{name: first[name] for name in [*BASE, "method", "train_on"]}, "settings": json.loads(first["settings"]),
+            "n_train": n_train, "seed": int(first["seed"]), "noise": 0., "measure": "fame" if n_train else None,
+            "run_id": run_id, "n_test": len(rows), "seconds": 2.5, "peak_mb": 900, "fingerprint": "0123abcd",
+            "train_ids": items["item_id"].tolist()[:n_train], "log": {}, "versions": {"e2h": "0.1.0"},
+            "created": "2026-01-01", "accuracy": .5})
+    return store.path
+
+
+def e2h(capsys, *args):
+    "Exit code, standard output and error stream of a command."
+    code = main([str(arg) for arg in args])
+    return code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("command", [["sgr"], ["report"], ["runs", "show"]])
+def test_text_and_json(run, tmp_path, capsys, command):
+    packed = pack(open_store(run), tmp_path / "packed.parquet")
+    for source in (run, packed, run.parent):
+        code, out, err = e2h(capsys, *command, source)
+        assert code == 0 and "ICL" in out, err
+        code, out, err = e2h(capsys, *command, source, "--json", "--quiet")
+        assert code == 0 and json.loads(out) and err == ""
+    assert {p.name for p in run.glob("*.html")} == ({"report.html"} if command == ["report"] else set())
+
+
+def test_runs_ls(run, tmp_path, capsys):
+    pack(open_store(run), tmp_path / "packed.parquet")
+    (tmp_path / "runs" / "damaged").mkdir()
+    (tmp_path / "runs" / "damaged" / "study.json").write_text("{}")
+    rows = json.loads(e2h(capsys, "runs", "ls", tmp_path, "--json")[1])["runs"]
+    assert [row["run"] for row in rows] == ["packed.parquet", "runs/damaged", "runs/one"]
+    assert rows[1]["dataset"].startswith("damaged: ") and rows[0]["cells"] == rows[2]["cells"] == 13
+    assert e2h(capsys, "runs", "ls", tmp_path / "nothing")[1].strip().startswith("no runs below")
+
+
+def test_a_foreign_run_reads_no_local_file(run, tmp_path, capsys):
+    "The name of a data set in somebody's run is no path."
+    secret = tmp_path / "secret.csv"
+    ids = open_store(run).items["item_id"]
+    pd.DataFrame(dict(item_id=ids, question="SECRET", choice_a="right", choice_b="wrong", answer="right")).to_csv(secret)
+    settings = open_store(run).settings | {"dataset": str(secret)}
+    (run / "study.json").write_text(json.dumps(settings))
+    code, _, err = e2h(capsys, "report", run)
+    assert code == 0 and "no questions on the page" in err and "SECRET" not in (run / "report.html").read_text()
+    code, _, err = e2h(capsys, "report", run, "--dataset", secret)  # its owner may
+    assert code == 0 and "SECRET" in (run / "report.html").read_text()
+
+
+BAD = [
+    (["plan", "--n-test", "-3", "--methods", "icl", "--train-on", "all"], "n_test=-3; give a whole number"),
+    (["plan", "--measure", "charm"], "charm"),
+    (["plan", "--format", "verse"], "cloze"),
+    (["check", "nowhere.jsonl"], "there is no such file"),
+    (["hardness", "nowhere"], "worldquiz"),
+    (["sgr", "nowhere"], "is not a run folder"),
+    (["runs", "show", "nowhere"], "is not a run folder"),
+]
+
+
+@pytest.mark.parametrize("args, sentence", BAD)
+def test_mistakes(capsys, args, sentence):
+    code, out, err = e2h(capsys, *args)
+    assert code == 1 and out == "" and err.startswith("e2h: ") and sentence in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("args", [["study"], ["plan", "--seeds", "many"], ["plan", "--n-train", "a,b"], ["dance"], []])
+def test_wrong_arguments(capsys, args):
+    with pytest.raises(SystemExit) as caught: main(args)
+    assert caught.value.code == 2
+
+
+def test_a_plan_of_a_model_without_a_size(capsys):
+    grid = ["plan", "--methods", "icl", "--seeds", "1", "--model"]
+    assert "GPU-hours unknown (no size in the name of mymodel)" in e2h(capsys, *grid, "mymodel,Llama-2-7b")[1]
+    assert json.loads(e2h(capsys, *grid, "mymodel", "--json")[1])["total"]["GPU-hours"] is None
+    assert json.loads(e2h(capsys, *grid, "Llama-2-7b", "--json")[1])["total"]["GPU-hours"] > 0
+
+
+def test_a_reader_that_has_seen_enough():
+    p = subprocess.run(["sh", "-c", '"$PY" -c "$E2H" plan --methods icl --seeds 1 --json | true'], capture_output=True,
+                       text=True, env={**os.environ, "PY": sys.executable,
+                                       "E2H": "from e2h.cli import main; raise SystemExit(main())"})
+    assert "Traceback" not in p.stderr and "Error" not in p.stderr
+
+
+def test_a_damaged_cell_is_said_in_one_line(run, capsys):
+    victim = sorted((run / "cells").glob("*.parquet"))[0]
+    victim.write_bytes(b"no more")
+    code, _, err = e2h(capsys, "sgr", run, "--quiet")
+    assert code == 0 and err.startswith("e2h: note: ") and err.count("\n") == 1 and "set aside" in err
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"])
+def test_files_of_ones_own(tmp_path, ending):
+    items = load_items("worldquiz").dropna(subset="fame").iloc[::20]
+    file = tmp_path / f"mine.{ending}"
+    frame = items[["item_id", "question", "choices", "answer", "fame", "cluster"]]
+    if ending == "parquet": frame.to_parquet(file)
+    elif "jsonl" in ending: frame.to_json(file, orient="records", lines=True)
+    else:
+        wide = frame.assign(answer=[c[a] for c, a in zip(frame["choices"], frame["answer"])],
+                            **{f"choice_{i}": [c[i] for c in frame["choices"]] for i in range(4)})
+        wide.drop(columns="choices").to_csv(file, index=False)
+    found = load_data(str(file))
+    assert found["choices"].tolist() == items["choices"].tolist() and found["answer"].tolist() == items["answer"].tolist()
+    assert np.allclose(found["fame"], items["fame"]) and found.attrs["dataset"] == "mine"
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_cut_off_file(tmp_path, capsys, ending):
+    data = gzip.compress(b"question,answer,choice_a,choice_b\nwhat,a,a,b\n" * 50)
+    (tmp_path / f"cut.{ending}.gz").write_bytes(data[:len(data) // 2])
+    code, _, err = e2h(capsys, "check", tmp_path / f"cut.{ending}.gz")
+    assert code == 1 and err.count("\n") == 1 and "cut." in err
+
+
+def test_check_says_what_is_wrong(tmp_path, capsys):
+    items = load_items("worldquiz").dropna(subset="fame")
+    code, out, _ = e2h(capsys, "check", "worldquiz", "--json")
+    assert code == 0 and json.loads(out)["verdict"] == "ready"
+    few = items.iloc[::20][["question", "choices", "answer", "fame"]]
+    few.to_json(tmp_path / "few.jsonl", orient="records", lines=True)
+    code, out, _ = e2h(capsys, "check", tmp_path / "few.jsonl")
+    assert code == 0 and "not ready" in out
+
+
+def test_help_reads_well(capsys):
+    for command in ["study", "plan", "hardness", "sgr", "report", "runs", "check"]:
+        with pytest.raises(SystemExit): main([command, "--help"])
+        assert "--json" in capsys.readouterr().out
+    assert shutil.which("e2h") is None or subprocess.run(["e2h", "--version"], capture_output=True).returncode == 0
