@@ -57,14 +57,6 @@ def by_lm_eval(lm, texts, choices):
     return seconds, *([[next(each) for _ in some] for some in choices] for each in (logps, rows))
 
 
-def by_plain_row(lm, row):
-    "Log-probability of one row as plain transformers gives it: a forward pass, then the logits of the choice."
-    import torch
-    ids = torch.tensor([row.tokens])
-    with torch.no_grad(): logits = lm.model(ids).logits[0, row.start - 1:-1]
-    return logits.float().log_softmax(-1).gather(1, ids[0, row.start:, None]).sum().item()
-
-
 def score(lm, texts, choices):
     from e2h.scoring import choice_logprobs
     return choice_logprobs(lm, texts, choices)
@@ -72,10 +64,10 @@ def score(lm, texts, choices):
 
 def others(lm, texts, choices, slow):
     "Ours against lm-evaluation-harness and against one plain row a choice."
-    from e2h.scoring import score_rows, tokenise
+    from e2h.scoring import score_row, score_rows, tokenise
     few, their_choices = [texts[i] for i in slow], [choices[i] for i in slow]
     ours, mine = clock(lambda: score(lm, texts, choices))
-    plain, rows = clock(lambda: [[by_plain_row(lm, row) for row in item] for item in tokenise(lm, few, their_choices)])
+    plain, rows = clock(lambda: [[score_row(lm, row)[0] for row in item] for item in tokenise(lm, few, their_choices)])
     theirs, found, their_rows = by_lm_eval(lm, few, their_choices)
     same = dict(score_rows(lm, their_rows))
     gaps = [max(np.abs(mine[i] - np.array(r)).max() for i, r in zip(slow, rows, strict=True)),

@@ -207,10 +207,10 @@ def _load_help(name:str, error:Exception) -> str:
     return (f"model {name!r} is neither 'smollm2' nor a folder here, and the Hugging Face hub does not give it "
             f"(no such id, or no network): download it where there is network and pass its folder{offline}")
 
-# %% ../nbs/api/22_lm.ipynb #956d52e1
+# %% ../nbs/api/22_lm.ipynb #1a0fe592
 @dataclass(frozen=True)
 class LMSource:
-    "A model to be loaded later; the first four are what `LM.load` takes."
+    "A model to be loaded later; the first four are what `LM.load(...)` takes."
     name: str                  # "smollm2", a hub id, a folder or a GGUF file
     quant: str|None = None     # None, "nf4" or "int8"
     dtype: str = "auto"        # number format of the computation

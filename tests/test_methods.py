@@ -346,7 +346,7 @@ def small(lm, **changes):
     (dict(n_train=0), "n_train=0; give a whole number, 1 or more"),
     (dict(n_train=2.5), "n_train=2.5; give a whole number"),
     (dict(seeds=0), "seeds=0; give a whole number, 1 or more"),
-    (dict(n_test=0), "n_test is 0; give 1 or more"),
+    (dict(n_test=0), "n_test=0; give a whole number"),
     (dict(train_on="tricky"), "give one of ['easy', 'medium', 'hard', 'all']"),
     (dict(methods=[ICL]), "which is no method"),
 ])

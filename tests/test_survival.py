@@ -105,7 +105,8 @@ def test_a_folder_that_cannot_be_written(tmp_path, small):
 
 def test_control_c(tmp_path, small):
     args = [*STUDY, "--dataset", small, "--out", tmp_path / "run"]
-    process = subprocess.Popen([sys.executable, "-c", E2H, *map(str, args)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", E2H, *map(str, args)], stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a job behind & ignores it
     while not (tmp_path / "run" / "events.jsonl").exists() and process.poll() is None: pass
     process.send_signal(signal.SIGINT)
     said = process.communicate()[1]
