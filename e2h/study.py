@@ -10,7 +10,7 @@ __all__ = ['SPECIMEN', 'TAKEN', 'TRIES', 'PATIENCE', 'TOKENS_A_WORD', 'SPEED', '
            'time_left', 'follow', 'Teller', 'study_settings', 'items_table', 'Ray', 'portable', 'next_cell', 'hiring',
            'cluster', 'run_on_ray', 'Crew', 'lose', 'cell_tokens', 'model_size', 'plan_table', 'item_words']
 
-# %% ../nbs/api/60_study.ipynb #a7424c77
+# %% ../nbs/api/60_study.ipynb #0a02d49c
 import ast
 import dataclasses
 import gc
@@ -22,6 +22,7 @@ import sys
 import textwrap
 import time
 import warnings
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -311,17 +312,17 @@ class Worker:
         known, found = find_cell(self, cell)
         return found or summary("cell finished", run_cell(cell, self.model(cell.lm), known, self.parts[cell.dataset]))
 
-# %% ../nbs/api/60_study.ipynb #1faa161d
+# %% ../nbs/api/60_study.ipynb #5c562783
 def find_cell(
     worker:Worker,  # with the items
     cell:Cell,      # what is wanted
 ) -> tuple:         # its identity, and the event "cell found" or None
     "Look whether a cell has been computed."
     part, lm = worker.parts[cell.dataset], worker.model(cell.lm)
-    key = (cell.dataset, cell.method.format, lm.name)
+    key = (cell.dataset, cell.method.format, lm.name, lm.quant, lm.dtype)
     if key not in worker.digests:
         check_models(part.store.manifests(), [lm], part.store.path)
-        worker.digests[key] = item_digests(part.items, *key[1:])
+        worker.digests[key] = item_digests(part.items, cell.method.format, lm.name)
     known = identity(cell, lm, worker.digests[key])
     there = intact(part.store.file(cell_hash(known)))
     return known, there and summary("cell found", there[1])
@@ -425,7 +426,7 @@ def run_here(
         if not found: yield dict(event="cell started", cell=cell.title)
         yield found or worker.compute(cell)
 
-# %% ../nbs/api/60_study.ipynb #2278c125
+# %% ../nbs/api/60_study.ipynb #23e567b5
 def time_left(
     done:list[dict],   # facts of finished cells: model, method, seconds
     todo:list[Cell],   # those to come
@@ -435,10 +436,10 @@ def time_left(
     alike, spent = {}, [facts["seconds"] for facts in done]
     for facts in done:
         for key in ((facts["model"], facts["method"]), facts["method"]): alike.setdefault(key, []).append(facts["seconds"])
-    names = [(cell.lm.name if isinstance(cell.lm, LM) else cell.lm.label, cell.method.name) for cell in todo]
-    return sum(median(alike.get(key) or alike.get(key[1]) or spent) for key in names)
+    names = Counter((cell.lm.name if isinstance(cell.lm, LM) else cell.lm.label, cell.method.name) for cell in todo)
+    return sum(n * median(alike.get(key) or alike.get(key[1]) or spent) for key, n in names.items())
 
-# %% ../nbs/api/60_study.ipynb #eb265d8b
+# %% ../nbs/api/60_study.ipynb #79a2e10a
 def follow(
     events,            # what an executor yields
     store:Store,       # where the log goes
@@ -457,6 +458,7 @@ def follow(
                 if event["event"] == "cell started": bar.set_description_str(event["cell"])
                 if not event["event"].startswith("cell f"): continue
                 bar.update()
+                if bar.disable or event["event"] == "cell found": continue
                 left = (time_left(tell.done, cells[bar.n:]) or 0) / tell.workers / 60  # minutes
                 bar.set_postfix_str(f"about {left:.0f} min left" if left > .5 else "", refresh=False)
         except BaseException as e:
