@@ -252,14 +252,14 @@ def _run_row(path:Path, top:Path) -> dict:
                 measures=", ".join(settings["measures"]), methods=names["method"], cells=len(cells), last=last,
                 MB=round(sum(f.stat().st_size for f in files) / 1e6, 2))
 
-# %% ../nbs/api/64_cli.ipynb #829f4bd3
+# %% ../nbs/api/64_cli.ipynb #73b694f7
 def hardness_command(
     args,  # parsed arguments
 ) -> tuple: # text, JSON values
     "Levels of every measure, and how far the measures agree."
     from e2h.hardness import agreement, level_counts
     items = load_data(args.dataset)
-    counts = level_counts(items)
+    counts = level_counts(items).reset_index()
     text = f"{len(items):,} items of {items.attrs['dataset']}: cut-offs and levels\n\n{counts.to_string(index=False)}"
     try: pairs = agreement(items, n_boot=200)
     except ValueError as e: return f"{text}\n\n{e}", dict(levels=as_json(counts), agreement=[])

@@ -1,5 +1,6 @@
 """Nothing that determines an outcome may change without changing a cell's name."""
 import dataclasses
+import os
 
 import pytest
 
@@ -157,6 +158,24 @@ def test_the_code(study, tmp_path, monkeypatch):
         spec.loader.exec_module(sys.modules[file.stem])
         found.append(code_version(sys.modules[file.stem].Mine))
     assert found[0] != found[1] and found[0] == found[2]  # a comment computes nothing
+
+
+def test_any_module_of_the_library_makes_another_version(tmp_path):
+    "What a worker compares: one number in a method's module changes it, a comment does not."
+    import shutil
+    import subprocess
+    import sys
+    from pathlib import Path
+    shutil.copytree(Path(studies.__file__).parent, tmp_path / "e2h")
+    probe = tmp_path / "e2h" / "probe.py"
+    found, source = [], probe.read_text()
+    for text in (source, source + "\n# a comment\n", source.replace("maxiter=2000", "maxiter=2001")):
+        probe.write_text(text)
+        p = subprocess.run([sys.executable, "-c", "from e2h.study import library_version; print(library_version())"],
+                           cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+        found.append(p.stdout)
+    assert len(found[0]) > 20 and found[0] == found[1] != found[2]
+    assert found[0].strip() == studies.library_version()
 
 
 def test_a_change_misses_in_a_real_store(study, tmp_path):

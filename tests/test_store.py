@@ -498,8 +498,21 @@ def test_several_studies_in_one_folder(original, tmp_path):
     assert len(both.records()) == 2 * len(one)
     shutil.rmtree(tmp_path / "all" / "b" / "cells")  # as if stopped before its first cell
     assert both.records().equals(one) and both.records(dataset="worldquiz").equals(one)
-    with pytest.raises(KeyError, match="knows no measure 'grade'"): both.records("grade")
+    with pytest.raises(KeyError, match="no study in .* knows measure 'grade'; they have"): both.records("grade")
     with pytest.raises(ValueError, match="holds several studies: pack each"): both.pack(tmp_path / "one.parquet")
+
+
+def test_a_damaged_study_among_several_is_not_left_out(original, tmp_path):
+    for name in ("a", "b"): shutil.copytree(original, tmp_path / "all" / name)
+    both, file = open_store(tmp_path / "all"), tmp_path / "all" / "b" / "items.parquet"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    with pytest.raises(ValueError, match="items.parquet is missing or damaged"): both.records()
+    file.write_bytes(whole)
+    add(open_store(tmp_path / "all" / "b"), "x", fingerprint="another", seed=9)
+    with pytest.raises(ValueError, match="two different models are called 'tiny'"): both.records()
+    (tmp_path / "all" / "b" / "study.json").write_text("{}")
+    with pytest.raises(ValueError, match="study.json is damaged"): both.records()
 
 
 def test_manifests_that_swell(store, tmp_path):
