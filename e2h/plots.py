@@ -75,15 +75,13 @@ def in_words(
     "Hyper-parameters from their JSON string."
     return ", ".join(f"{key} = {value}" for key, value in json.loads(settings).items())
 
-# %% ../nbs/api/52_plots.ipynb #7c4d6404
+# %% ../nbs/api/52_plots.ipynb #cda85c69
 def plot_accuracy(
     records,          # frame or path
     test:str="hard",  # level of the test items: easy, medium, hard or all
-    n_boot:int=2_000, # resamples of each interval
-    seed:int=0,       # of the bootstrap
 ):                    # matplotlib figure
     "Accuracy of each method by training level, with the zero-shot line."
-    table = accuracy_table(_on_level(records, test), n_boot, seed).query("test == @test")
+    table = accuracy_table(_on_level(records, test)).query("test == @test")
     panels = _panels(table[table["method"] != "zeroshot"])
     figure, axes = new_figure(len(panels), 1.2 + 1.95 * len(panels), 4)
     for ax, (label, rows) in zip(axes, panels):
@@ -238,15 +236,13 @@ def _hardness_message(
     parts = [f"{means[level]:.0%} on {level}" for level in LEVELS if level in means]
     return f"{name} accuracy is {', '.join(parts)} items"
 
-# %% ../nbs/api/52_plots.ipynb #5f87b5f7
+# %% ../nbs/api/52_plots.ipynb #e4d2be9e
 def plot_sgr(
-    records,           # frame or path of records, or a table of `sgr_table`
-    n_boot:int=10_000, # resamples of each row
-    seed:int=0,        # of the bootstrap
-):                     # matplotlib figure
+    records, # frame or path of records, or a table of `sgr_table`
+):           # matplotlib figure
     "Supervision gap recovered with intervals, a row per comparison."
     is_table = isinstance(records, pd.DataFrame) and "regime" in records
-    table = add_labels(records if is_table else sgr_table(records, n_boot, seed))
+    table = add_labels(records if is_table else sgr_table(records))
     figure, [ax] = new_figure(1, 8.2, 1.75 + .52 * len(table))
     left, right = _sgr_limits(table)
     ax.set_xlim(left, right)

@@ -237,7 +237,7 @@ def test_easy_minus_hard_by_clusters_is_that_of_a_plain_bootstrap():
     def drop(rows):
         return rows.loc[rows["level"] == "easy", "correct"].mean() - rows.loc[rows["level"] == "hard", "correct"].mean()
 
-    found = level_difference(frame, n_boot=2000)
+    found = level_difference(frame)
     groups = [rows for _, rows in frame.groupby("cluster")]
     plain = [drop(pd.concat([groups[n] for n in rng.integers(40, size=40)])) for _ in range(1000)]
     assert found.point == pytest.approx(drop(frame))
@@ -249,7 +249,7 @@ def test_easy_minus_hard_covers_the_truth_over_seeds():
     hits = 0
     for seed in range(60):
         world = simulate_records(n_items=100, n_seeds=4, accuracies={"icl": (.5, .5)}, seed=seed)
-        found = level_difference(world[(world["method"] == "icl") & (world["train_on"] == "hard")], n_boot=300)
+        found = level_difference(world[(world["method"] == "icl") & (world["train_on"] == "hard")])
         hits += found.low <= .15 <= found.high  # the simulated easy items are easier by .15
     assert hits >= 52
 

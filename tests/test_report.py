@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from e2h.plots import bin_centres, figure_svg, hardness_bins, plot_accuracy, plot_hardness, plot_levels, plot_sgr
-from e2h.report import headline, inline_svg, methods_paragraph, report
-from e2h.sgr import BASE, sgr_table, simulate_records
+from e2h.report import inline_svg, methods_paragraph, report
+from e2h.sgr import BASE, sentence, sgr_table, simulate_records
 from e2h.store import claim, open_store, write_cell
 
 NASTY = '<script>alert("x")</script> & "quoted"'
@@ -52,7 +52,7 @@ def store(tmp_path_factory, records): return make_store(tmp_path_factory.mktemp(
 
 
 @pytest.fixture(scope="module")
-def page(store): return report(store, items=with_texts(store.items), n_boot=500).read_text(encoding="utf-8")
+def page(store): return report(store, items=with_texts(store.items)).read_text(encoding="utf-8")
 
 
 class Page(HTMLParser):
@@ -112,12 +112,12 @@ def test_the_page_holds_table_figures_questions_and_methods(page, records):
 
 
 def test_without_items_no_question_text_is_shown(tmp_path, store):
-    text = report(store, tmp_path / "deep" / "page.html", n_boot=200).read_text(encoding="utf-8")
+    text = report(store, tmp_path / "deep" / "page.html").read_text(encoding="utf-8")
     assert "Question 0" not in text and "A run folder holds no question texts" in text
 
 
 def test_the_page_is_the_same_each_time(tmp_path, store):
-    first, second = (report(store, tmp_path / name, n_boot=200).read_bytes() for name in ("a.html", "b.html"))
+    first, second = (report(store, tmp_path / name).read_bytes() for name in ("a.html", "b.html"))
     assert first == second
 
 
@@ -131,9 +131,9 @@ def test_an_unfinished_run_still_has_a_page(tmp_path, records, keep):
 
 def test_the_methods_paragraph_follows_the_records(records):
     world = records.query("quant == 'none'")
-    items, table = world.drop_duplicates("item_id"), sgr_table(world, n_boot=500)
+    items, table = world.drop_duplicates("item_id"), sgr_table(world)
     text = methods_paragraph(world, items, table, "fame")
-    assert "150 easy, 150 medium, 150 hard items by fame" in text and "500 resamples" in text
+    assert "150 easy, 150 medium, 150 hard items by fame" in text and "Fieller's" in text
     tested = world.query("level == 'hard' and method != 'zeroshot'")["item_id"].nunique()
     assert f"All arms of a seed answered the same hard test items; over the seeds {tested} different ones" in text
     assert f"zero-shot {table['zero_shot'][0]:.1%}" in text
@@ -142,10 +142,10 @@ def test_the_methods_paragraph_follows_the_records(records):
 
 
 def test_headlines_name_the_regime(records):
-    row = dict(sgr_table(records, n_boot=500).iloc[0])
-    assert "easy items recover" in headline(row | {"regime": "ok"})
-    assert "nothing" not in headline(row) and "not separated" in headline(row | {"regime": "gap not separated"})
-    assert "harm" in headline(row | {"regime": "reversed"})
+    row = dict(sgr_table(records).iloc[0])
+    assert "easy data recovered" in sentence(row | {"regime": "ok"})
+    assert "not separated from zero" in sentence(row | {"regime": "gap not separated"})
+    assert "harm" in sentence(row | {"regime": "reversed"})
 
 
 def test_figures_give_the_same_bytes(records):
@@ -154,7 +154,7 @@ def test_figures_give_the_same_bytes(records):
 
 
 def test_a_bar_is_as_high_as_the_accuracy(records):
-    axes = plot_accuracy(records, n_boot=100).axes
+    axes = plot_accuracy(records).axes
     rows = records.query("method == 'icl' and train_on == 'easy' and level == 'hard'")
     zero = records.query("method == 'zeroshot' and quant == 'none' and level == 'hard'")
     assert [bar.get_height() for bar in axes[0].patches][:2] == pytest.approx(
@@ -163,8 +163,8 @@ def test_a_bar_is_as_high_as_the_accuracy(records):
 
 
 def test_plot_sgr_takes_records_or_a_table_and_writes_words(records):
-    table = sgr_table(records, n_boot=500)
-    for figure in (plot_sgr(records, n_boot=500), plot_sgr(table)):
+    table = sgr_table(records)
+    for figure in (plot_sgr(records), plot_sgr(table)):
         words = [text.get_text() for text in figure.axes[0].texts]
         assert "gap not separated" in words
         assert [label.get_text() for label in figure.axes[0].get_yticklabels()][2] == "QLoRA (n = 160), nf4"

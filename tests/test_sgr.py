@@ -1,7 +1,8 @@
-"""Accuracy, differences and SGR: against exact enumeration, a plain loop, scipy, and by how they must change."""
+"""Accuracy, differences and SGR: against closed forms, scipy, enumeration, simulation, and by how they must change."""
 import subprocess
 import sys
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,41 +14,30 @@ from scipy import stats
 from e2h.sgr import (
     accuracy,
     accuracy_table,
+    adjusted_p,
     difference,
     format_sgr_table,
-    resample_rows,
-    resampled_differences,
+    gains,
+    level_noise,
+    luck_variance,
+    pgr,
+    pool,
+    post_stratify,
+    power,
     sgr,
     sgr_table,
     simulate_records,
     to_matrix,
-    two_sided_p,
 )
 
 NAN = np.nan
-ZERO, EASY, HARD = (np.array(rows, float) for rows in (
-    [[0], [0], [1]], [[1, 0], [0, 0], [1, 1]], [[1, 1], [0, NAN], [1, 1]]))
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 def arms_of(records):
     "Zero-shot, easy and hard matrices of in-context learning on hard items."
     chosen = records.query("level == 'hard' and method in ('zeroshot', 'icl')")
     return [to_matrix(chosen[chosen["train_on"] == level]) for level in ("none", "easy", "hard")]
-
-
-def every_resample(zero, easy, hard):
-    "Gap of easy and gap of hard in all equally likely two-way resamples: the definition, written as a loop."
-    rows = list(product(range(len(zero)), repeat=len(zero)))
-    columns = [list(product(range(arm.shape[1]), repeat=arm.shape[1])) for arm in (zero, easy, hard)]
-    for row, *drawn in product(rows, *columns):
-        u, e, h = (arm[np.ix_(row, column)] for arm, column in zip((zero, easy, hard), drawn))
-        yield [cell_mean(e, u), cell_mean(h, u)]
-
-
-def cell_mean(condition, floor):
-    "Sum and number of the paired differences that are there."
-    pairs = condition[:, :, None] - floor[:, None, :]
-    return np.nansum(pairs), np.sum(~np.isnan(pairs))
 
 
 @pytest.fixture(scope="module")
@@ -58,77 +48,161 @@ def world(): return simulate_records(n_items=400)
 def arms(world): return arms_of(world)
 
 
-# --- against exact enumeration, a loop, theory and scipy ------------------------------------------
-
-@pytest.mark.parametrize("zero", [ZERO, np.array([[0., 1.], [0., 0.], [1., 1.]])], ids=["one floor seed", "two"])
-def test_bootstrap_has_the_exact_distribution_on_a_3x2_grid(zero):
-    exact = np.array(list(every_resample(zero, EASY, HARD)), float).reshape(-1, 4)
-    drawn = resampled_differences(zero, [EASY, HARD], n_boot=200_000)
-    draws = np.column_stack([part for pair in drawn for part in pair])
-    frequencies = [pd.Series(list(map(tuple, values))).value_counts(normalize=True)
-                   for values in (exact, draws)]
-    table = pd.concat(frequencies, axis=1).fillna(0).to_numpy()
-    assert len(frequencies[0]) >= len(frequencies[1])
-    assert np.abs(table[:, 0] - table[:, 1]).max() < .003
+def random_arms(rng, n=60, seeds=(1, 3, 3), holes=.3, means=(.4, .55, .6)):
+    "Zero-shot, easy and hard answers with holes."
+    arms = [(rng.random((n, k)) < mean).astype(float) for k, mean in zip(seeds, means, strict=True)]
+    for arm in arms[1:]: arm[rng.random(arm.shape) < holes] = NAN
+    return arms
 
 
-def test_sgr_is_read_off_the_exact_distribution():
-    exact = np.array(list(every_resample(ZERO, EASY, HARD)), float).reshape(-1, 4)
-    some = (exact[:, 1] > 0) & (exact[:, 3] > 0)
-    finite = some & (exact[:, 2] != 0)
-    ratios = exact[finite, 0] * exact[finite, 3] / (exact[finite, 2] * exact[finite, 1])
-    result = sgr(ZERO, EASY, HARD, n_boot=200_000)
-    assert [result.low, result.high] == pytest.approx(np.quantile(ratios, [.025, .975]))
-    assert result.n_zero / 200_000 == pytest.approx((some & (exact[:, 2] == 0)).mean(), abs=.003)
-    gaps = exact[some, 2] / exact[some, 3]
-    assert [result.gap.low, result.gap.high] == pytest.approx(np.quantile(gaps, [.025, .975]))
-    p_value = (np.abs(gaps - gaps.mean()) >= abs(gaps.mean()) - 1e-12).mean()
-    assert result.gap.p == pytest.approx(p_value, abs=.02)
-
+# --- against closed forms, scipy and enumeration ---------------------------------------------------
 
 def test_points_are_the_plain_means_where_nothing_is_missing():
     rng = np.random.default_rng(0)
     zero, easy, hard = (rng.integers(0, 2, (40, n)).astype(float) for n in (1, 4, 5))
-    result = sgr(zero, easy, hard, n_boot=200)
+    result = sgr(zero, easy, hard)
     assert result.point == pytest.approx((easy.mean() - zero.mean()) / (hard.mean() - zero.mean()))
     assert (result.zero_shot, result.easy, result.hard) == pytest.approx((zero.mean(), easy.mean(), hard.mean()))
-    assert difference(hard, easy, n_boot=200).point == pytest.approx(hard.mean() - easy.mean())
+    assert difference(hard, easy).point == pytest.approx(hard.mean() - easy.mean())
     assert (result.n_items, result.n_seeds) == (40, 4)
 
 
-def test_same_distribution_as_a_loop_over_resamples():
-    rng = np.random.default_rng(1)
-    zero, easy, hard = (np.where(rng.random((30, n)) < .3, NAN, rng.random((30, n)) < mean).astype(float)
-                        for n, mean in ((1, .3), (3, .6), (3, .7)))
-    zero = (rng.random((30, 1)) < .3).astype(float)
-    fast = [total / cells for total, cells in resampled_differences(zero, [easy, hard], n_boot=4_000)]
-    slow = []
-    for _ in range(2_000):
-        row = rng.integers(30, size=30)
-        slow.append([np.divide(*cell_mean(arm[np.ix_(row, rng.integers(3, size=3))], zero[row]))
-                     for arm in (easy, hard)])
-    for ours, theirs in zip(fast, np.transpose(slow)):
-        assert stats.ks_2samp(ours, theirs).pvalue > .01
-
-
-def test_one_seed_agrees_with_scipy():
+def test_one_seed_is_the_paired_t_test():
     rng = np.random.default_rng(2)
-    answers = (rng.random(200) < .7).astype(float)
-    theirs = stats.bootstrap((answers,), np.mean, method="percentile", n_resamples=20_000, rng=rng).confidence_interval
-    ours = accuracy(answers, n_boot=20_000)
-    assert [ours.low, ours.high] == pytest.approx([theirs.low, theirs.high], abs=.006)
-    before = (rng.random(200) < .5).astype(float)
-    theirs = stats.bootstrap((answers, before), lambda a, b, axis: (a - b).mean(axis=axis), paired=True,
-                             method="percentile", n_resamples=20_000, rng=rng).confidence_interval
-    ours = difference(answers, before, n_boot=20_000)
-    assert [ours.low, ours.high] == pytest.approx([theirs.low, theirs.high], abs=.006)
-    test = stats.ttest_rel(answers, before)
-    assert ours.p == pytest.approx(test.pvalue, abs=.01)
+    after, before = (rng.random(200) < .7).astype(float), (rng.random(200) < .5).astype(float)
+    ours, theirs = difference(after, before), stats.ttest_rel(after, before)
+    interval = theirs.confidence_interval()
+    assert (ours.p, ours.low, ours.high) == pytest.approx((theirs.pvalue, interval.low, interval.high))
+    result = sgr(before, after, after)
+    assert result.gap.p == pytest.approx(theirs.pvalue) and result.p_zero == pytest.approx(theirs.pvalue)
 
 
-def test_p_of_a_normal_mean():
-    draws = np.random.default_rng(0).normal(1.5, 1, 200_000)
-    assert two_sided_p(draws) == pytest.approx(2 * stats.norm.sf(1.5), abs=.004)
+def test_equal_clusters_are_the_t_test_of_their_means():
+    rng = np.random.default_rng(3)
+    after, before, groups = rng.random(120), rng.random(120), np.arange(120) // 6
+    theirs = stats.ttest_1samp((after - before).reshape(20, 6).mean(1), 0)
+    assert difference(after, before, clusters=groups).p == pytest.approx(theirs.pvalue)
+
+
+def test_the_ratio_of_paired_means_is_fiellers_formula():
+    "One seed, nothing missing: the closed form for the ratio of two dependent means (Fieller 1954)."
+    rng = np.random.default_rng(4)
+    zero, easy, hard = (rng.random(150) < p for p in (.3, .5, .6))
+    d = np.array([easy * 1. - zero, hard * 1. - zero])
+    (a, b), cov, t2 = d.mean(1), np.cov(d) / 150, stats.t.ppf(.975, 149)**2
+    g, centre = t2 * cov[1, 1] / b**2, a * b - t2 * cov[0, 1]
+    root = np.sqrt(centre**2 - (a**2 - t2 * cov[0, 0]) * (b**2 - t2 * cov[1, 1]))
+    ends = (centre - root) / (b**2 * (1 - g)), (centre + root) / (b**2 * (1 - g))
+    result = sgr(zero, easy, hard)
+    assert (result.low, result.high) == pytest.approx(ends) and result.kind == "bounded"
+
+
+def test_luck_on_a_full_grid_is_the_analysis_of_variance():
+    rng = np.random.default_rng(5)
+    x = rng.random((50, 1)) + rng.normal(0, .1, 4) + rng.normal(0, .2, (50, 4))
+    rows, columns = x.mean(1, keepdims=True), x.mean(0)
+    residual = ((x - rows - columns + x.mean())**2).sum() / (49 * 3)
+    component = (50 * ((columns - x.mean())**2).sum() / 3 - residual) / 50
+    assert luck_variance(x - x.mean(), np.ones_like(x)) == pytest.approx(component)
+
+
+def test_the_variance_over_items_is_unbiased_by_enumeration():
+    "All 3^3 equally likely samples of three items: the mean of the estimated variance is the variance of the mean."
+    population = [0., 1., 1.]
+    samples = [np.array(rows) for rows in product(population, repeat=3)]
+    estimates = [float(gains(np.zeros((3, 1)), [rows[:, None]]).estimate(np.ones(1))[1])**2 for rows in samples]
+    assert np.mean(estimates) == pytest.approx(np.var([rows.mean() for rows in samples]))
+
+
+def test_variance_and_degrees_of_freedom_are_those_of_the_formulas():
+    x = np.random.default_rng(6).random((80, 3)) + [0, .2, .3]
+    item = ((x.mean(1) - x.mean())**2).sum() / 79 / 80
+    tau = luck_variance(x - x.mean(), np.ones_like(x)) / 3
+    spread = 3 / 2 * sum((column.mean() - x.mean())**2 / 9 for column in x.T)
+    point, error, df = (float(v) for v in gains(np.zeros((80, 1)), [x]).estimate(np.ones(1)))
+    assert (point, error**2) == pytest.approx((x.mean(), item + tau))
+    assert df == pytest.approx((item + tau)**2 / (item**2 / 79 + ((spread + tau) / 2)**2 / 2))
+    assert not gains(np.zeros((80, 1)), [x[:, :1]]).luck
+
+
+def test_accuracy_of_one_seed_is_wilsons_interval():
+    answers = np.r_[np.ones(240), np.zeros(160)]
+    n, t = 399., stats.t.ppf(.975, 399)  # the effective number of answers: p (1 - p) / V
+    centre, half = .6 + t**2 / (2 * n), t * np.sqrt(.24 / n + t**2 / (4 * n**2))
+    found = accuracy(answers)
+    assert (found.low, found.high) == pytest.approx(((centre - half) / (1 + t**2 / n), (centre + half) / (1 + t**2 / n)))
+    for certain in (np.ones(50), np.zeros(50)):
+        found = accuracy(certain)
+        assert 0 <= found.low <= certain[0] <= found.high <= 1 and .05 < found.high - found.low < .1
+
+
+def test_accuracies_cover_the_truth():
+    rng, hits = np.random.default_rng(8), 0
+    for _ in range(400):
+        easiness, luck = rng.normal(0, .15, (120, 1)), rng.normal(0, .02, 4)
+        found = accuracy((rng.random((120, 4)) < .8 + easiness.clip(-.2, .2) + luck).astype(float))
+        hits += found.low <= .8 <= found.high
+    assert .92 <= hits / 400 <= .985
+
+
+# --- the set and its p-values ----------------------------------------------------------------------
+
+@given(seed=st.integers(0, 10_000), gap=st.floats(0, .4), share=st.floats(-.5, 1.5))
+@settings(max_examples=40, deadline=None)
+def test_the_set_is_where_the_p_value_is_above_5_percent(seed, gap, share):
+    result = sgr(*random_arms(np.random.default_rng(seed), means=(.4, .4 + share * gap, .4 + gap)))
+    for low, high in result.sets:
+        for end in (low, high):
+            if np.isfinite(end): assert result.p(end) == pytest.approx(.05, abs=1e-5)
+    for ratio in np.tan(np.linspace(-1.5, 1.5, 41)):
+        inside = any(low <= ratio <= high for low, high in result.sets)
+        assert (result.p(ratio) >= .05) == inside or abs(result.p(ratio) - .05) < 1e-6
+    assert (result.p_zero, result.p_one) == (result.p(0), result.p(1))
+    assert (result.kind == "bounded") == (result.gap.p < .05) == (result.regime != "gap not separated")
+    assert {"bounded": 1, "unbounded": 1, "exclusive": 2}[result.kind] == len(result.sets)
+
+
+def test_the_three_kinds():
+    rng = np.random.default_rng(0)
+    zero = (rng.random((400, 1)) < .4).astype(float)
+    lifted = np.where(rng.random((400, 1)) < .2, 1., zero)
+    assert sgr(zero, lifted, lifted).kind == "bounded"
+    assert sgr(zero, zero, (rng.random((400, 1)) < .4) * 1.).kind == "unbounded"
+    beside = sgr(zero, lifted, rng.permutation(zero))  # easy data help, and there is no gap
+    assert beside.kind == "exclusive" and beside.sets[0][0] == -np.inf and beside.sets[1][1] == np.inf
+    assert beside.sets[0][1] < beside.sets[1][0] and beside.regime == "gap not separated"
+
+
+def test_retention_is_one_side_of_the_same_test(arms):
+    result = sgr(*arms)
+    below, above = result.point - .1, result.point + .1
+    assert result.p_retains(below) == pytest.approx(result.p(below) / 2)
+    assert result.p_retains(above) == pytest.approx(1 - result.p(above) / 2)
+    assert result.p_retains(result.low) == pytest.approx(.025, abs=1e-6)
+
+
+# --- coverage --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("change", [{"items": 350}, {"seeds": 2, "seed_sd": .025}, {"holes": .5, "seeds": 3, "seed_sd": .025},
+                                    {"cluster": 7, "icc": .3, "items": 350, "seed_sd": .01}], ids=str)
+def test_the_set_covers_the_truth(change):
+    sys.path.insert(0, str(BENCHMARKS))
+    from coverage_study import USUAL, draw_study
+    design, rng, hits = USUAL | change, np.random.default_rng(1), 0
+    for _ in range(600):
+        *arms, clusters, truth = draw_study(design, rng)
+        hits += any(low <= truth <= high for low, high in sgr(*arms, clusters).sets)
+    assert .92 <= hits / 600 <= .99  # 93.5 to 98.5 %, give or take the error of 600 studies
+
+
+def test_the_table_of_the_benchmark_is_what_was_asked():
+    table = pd.read_csv(BENCHMARKS / "coverage.csv")
+    several = table[table["seeds"] > 1]
+    assert len(table) >= 24 and (table["studies"] == 4000).all()
+    assert several["default"].between(.935, .985).all()
+    wide, narrow = several[several["percentile"] > .97], several[several["percentile"] < .935]
+    assert wide.loc[wide["width / percentile"] >= 1, "design"].tolist() == ["2 seeds, seed sd 1.0%"]  # the page says so
+    assert len(narrow) and (narrow["width / percentile"] > 1).all()
 
 
 # --- how results must change ----------------------------------------------------------------------
@@ -138,52 +212,71 @@ def shuffled(matrix, rng): return matrix.iloc[rng.permutation(len(matrix)), rng.
 
 def test_order_of_items_and_seeds_does_not_matter(arms):
     rng = np.random.default_rng(0)
-    one, two = sgr(*arms, n_boot=20_000), sgr(*(shuffled(arm, rng) for arm in arms), n_boot=20_000)
-    assert one.point == two.point and one.gap.point == two.gap.point
-    assert [one.gap.low, one.gap.high] == pytest.approx([two.gap.low, two.gap.high], abs=.006)
+    one, two = sgr(*arms), sgr(*(shuffled(arm, rng) for arm in arms))
+    for name in ("point", "low", "high", "p_zero", "p_one"):
+        assert getattr(one, name) == pytest.approx(getattr(two, name), rel=1e-9)
 
 
 def test_frames_are_joined_on_item_id(arms):
     zero, easy, hard = arms
     aligned = [arm.reindex(zero.index) for arm in arms]
-    assert sgr(*arms, n_boot=500) == sgr(zero, easy, hard.iloc[::-1], n_boot=500)
-    assert sgr(*arms, n_boot=500) == sgr(*(arm.to_numpy() for arm in aligned), n_boot=500)
+    assert sgr(*arms) == sgr(zero, easy, hard.iloc[::-1])
+    assert sgr(*arms) == sgr(*(arm.to_numpy() for arm in aligned))
 
 
 def test_more_items_of_zero_shot_change_nothing(arms):
     zero, easy, hard = arms
     extra = pd.DataFrame({0: np.ones(50)}, index=[f"extra/{n}" for n in range(50)])
-    before, after = sgr(zero, easy, hard, n_boot=500), sgr(pd.concat([zero, extra]), easy, hard, n_boot=500)
+    before, after = sgr(zero, easy, hard), sgr(pd.concat([zero, extra]), easy, hard)
     assert after.n_dropped == before.n_dropped + 50
     for name in ("point", "low", "high", "zero_shot", "gap"):
         assert getattr(after, name) == getattr(before, name)
 
 
-def test_swapping_easy_and_hard_inverts_the_point(arms):
+def test_swapping_easy_and_hard_turns_the_set_upside_down(arms):
     zero, easy, hard = arms
-    assert sgr(zero, hard, easy, n_boot=200).point == pytest.approx(1 / sgr(zero, easy, hard, n_boot=200).point)
+    one, other = sgr(zero, easy, hard), sgr(zero, hard, easy)
+    assert other.point == pytest.approx(1 / one.point) and other.p(1 / .9) == pytest.approx(one.p(.9))
+    assert (other.low, other.high) == pytest.approx((1 / one.high, 1 / one.low))
 
 
 def test_counting_wrong_answers_instead_of_right_ones_keeps_sgr(arms):
-    result, mirrored = sgr(*arms, n_boot=500), sgr(*(1 - arm for arm in arms), n_boot=500)
-    assert (mirrored.point, mirrored.low, mirrored.high) == (result.point, result.low, result.high)
+    result, mirrored = sgr(*arms), sgr(*(1 - arm for arm in arms))
+    assert (mirrored.point, mirrored.low, mirrored.high) == pytest.approx((result.point, result.low, result.high))
     assert (mirrored.gap.low, mirrored.gap.high) == pytest.approx((-result.gap.high, -result.gap.low))
     assert (result.regime, mirrored.regime) == ("ok", "reversed")
 
 
-def test_every_item_twice_narrows_the_interval_by_the_root_of_two():
-    answers = (np.random.default_rng(0).random(150) < .6).astype(float)
-    once, twice = accuracy(answers, n_boot=20_000), accuracy(np.tile(answers, 2), n_boot=20_000)
-    assert once.point == pytest.approx(twice.point)
-    assert (once.high - once.low) / (twice.high - twice.low) == pytest.approx(np.sqrt(2), rel=.06)
+def test_adding_a_constant_changes_nothing():
+    rng = np.random.default_rng(1)
+    arms = [arm * .5 for arm in random_arms(rng)]
+    one, other = sgr(*arms), sgr(*(arm + .3 for arm in arms))
+    assert (one.point, one.low, one.high) == pytest.approx((other.point, other.low, other.high))
 
 
-def test_a_seed_of_the_generator_gives_one_result_whatever_the_block(arms):
-    assert sgr(*arms, n_boot=500, seed=3) == sgr(*arms, n_boot=500, seed=3)
-    assert sgr(*arms, n_boot=500, seed=3).low != sgr(*arms, n_boot=500, seed=4).low
-    sums = np.arange(12.).reshape(6, 2)
-    blocks = [resample_rows(sums, 300, np.random.default_rng(0), block=block) for block in (1, 50, 7_777)]
-    assert (blocks[0] == blocks[1]).all() and (blocks[0] == blocks[2]).all()
+def test_items_doubled_as_clusters_change_nothing_and_doubled_as_items_narrow_the_set():
+    arms = random_arms(np.random.default_rng(2), n=150, means=(.3, .6, .7))
+    twice = [np.repeat(arm, 2, axis=0) for arm in arms]
+    once, clustered, naive = sgr(*arms), sgr(*twice, clusters=np.arange(300) // 2), sgr(*twice)
+    assert (once.point, once.low, once.high) == pytest.approx((clustered.point, clustered.low, clustered.high))
+    assert naive.high - naive.low < .85 * (once.high - once.low)
+
+
+def test_the_same_seeds_give_the_same_bytes(arms):
+    assert sgr(*arms) == sgr(*arms)
+    one, again, other = (sgr(*arms, interval="percentile", n_boot=500, seed=seed) for seed in (3, 3, 4))
+    assert one == again and one.low != other.low
+
+
+def test_weights_of_whole_numbers_repeat_items():
+    rng = np.random.default_rng(3)
+    arms, weight = random_arms(rng, holes=0.), rng.integers(1, 4, 60)
+    repeated = [np.repeat(arm, weight, axis=0) for arm in arms]
+    one = sgr(*arms, weight=weight)
+    other = sgr(*repeated, clusters=np.repeat(np.arange(60), weight))
+    assert (one.point, one.p_zero, one.easy, one.hard) == pytest.approx(
+        (other.point, other.p_zero, other.easy, other.hard), rel=.02)
+    assert one.point == pytest.approx(other.point)
 
 
 # --- invariants of the ratio ----------------------------------------------------------------------
@@ -195,66 +288,96 @@ def test_known_ratios(seed, holes):
     zero, hard = (rng.random((25, 1)) < .4).astype(float), (rng.random((25, 3)) < .8).astype(float)
     hard[rng.random(hard.shape) < holes] = NAN
     assume(not np.isnan(hard).all(axis=0).any() and np.nansum(hard - zero) != 0)
-    assert sgr(zero, hard, hard, n_boot=20).point == 1
-    assert sgr(zero, np.where(np.isnan(hard), NAN, zero), hard, n_boot=20).point == 0
-    nothing = sgr(zero, hard, np.where(np.isnan(hard), NAN, zero), n_boot=20)
-    assert np.isnan(nothing.point) and nothing.regime == "gap not separated" and nothing.n_zero == 20
-    assert (nothing.low, nothing.high, nothing.kind) == (-np.inf, np.inf, "unbounded")
+    assert sgr(zero, hard, hard).point == 1
+    assert sgr(zero, np.where(np.isnan(hard), NAN, zero), hard).point == 0
+    nothing = sgr(zero, hard, np.where(np.isnan(hard), NAN, zero))
+    assert np.isnan(nothing.point) and nothing.regime == "gap not separated" and nothing.low == -np.inf
 
 
-def test_constant_conditions_have_intervals_without_width():
-    zero, easy, hard = np.zeros((30, 1)), np.ones((30, 2)), np.ones((30, 3))
-    result = sgr(zero, easy, hard, n_boot=200)
-    assert (result.point, result.low, result.high, result.n_zero, result.regime) == (1, 1, 1, 0, "ok")
-    assert (result.gap.low, result.gap.high, result.p_one) == (1, 1, 1) and result.p_zero == pytest.approx(1 / 201)
-
-
-def test_zero_denominators_are_exact_with_many_holes():
-    rng = np.random.default_rng(0)
-    zero, hard = (rng.random((7, 1)) < .5).astype(float), (rng.random((7, 3)) < .5).astype(float)
-    hard[rng.random(hard.shape) < .3] = NAN
-    [(total, cells)] = resampled_differences(zero, [hard], n_boot=20_000)
-    assert (total == np.round(total)).all() and (cells == np.round(cells)).all()
-    assert sgr(zero, hard, hard, n_boot=20_000).n_zero > 1_000
-    assert np.abs(total[total != 0]).min() == 1
+def test_constant_conditions_have_sets_without_width():
+    result = sgr(np.zeros((30, 1)), np.ones((30, 2)), np.ones((30, 3)))
+    assert (result.point, result.regime, result.p_zero, result.p_one) == (1, "ok", 0, 1)
+    assert (result.low, result.high) == pytest.approx((1, 1))
+    assert (result.gap.low, result.gap.high) == (1, 1)
 
 
 def test_without_a_gap_the_regime_says_so():
     flat = arms_of(simulate_records(n_items=200, accuracies={"icl": (.45, .45)}))
-    assert sgr(*flat, n_boot=2_000).regime == "gap not separated"
+    assert sgr(*flat).regime == "gap not separated"
+
+
+# --- floors with seeds, pooling --------------------------------------------------------------------
+
+def test_a_floor_with_seeds_brings_its_own_luck():
+    "Three arms with real luck: the floor's moves both gains together, and not at all where the ratio is 1."
+    rng, hits = np.random.default_rng(4), 0
+    for _ in range(300):
+        easiness = rng.choice([-.2, .2], (200, 1))
+        weak, taught, ceiling = ((rng.random((200, 3)) < mean + easiness + rng.normal(0, .03, 3)).astype(float)
+                                 for mean in (.3, .5, .6))
+        hits += any(low <= 2 / 3 <= high for low, high in pgr(weak, taught, ceiling).sets)
+    assert .91 <= hits / 300 <= .99
+    found = pgr(weak, taught, ceiling).gains
+    floor = found.luck[-1]
+    assert np.allclose(floor.cov, floor.cov[0, 0]) and len(found.luck) == 3
+    assert np.array([1., -1.]) @ floor.cov @ np.array([1., -1.]) == pytest.approx(0)
+
+
+def test_pooling_disjoint_items_is_pooling_their_gains():
+    rng = np.random.default_rng(5)
+    frames = []
+    for name in "ab":
+        arms = random_arms(rng, n=200, holes=0., means=(.3, .5, .6))
+        frames.append([pd.DataFrame(arm, index=[f"{name}{n}" for n in range(200)]) for arm in arms])
+    cells = [sgr(*arms) for arms in frames]
+    pooled = pool(cells)
+    joined = sgr(*(pd.concat(pair) for pair in zip(*frames)))  # as many items in both: the same means
+    assert pooled.point == pytest.approx(joined.point) and pooled.n_clusters == 400
+    assert pooled.high - pooled.low < min(cell.high - cell.low for cell in cells)
+    assert pool([cells[0]]).sets[0] == pytest.approx(cells[0].sets[0])
+    with pytest.raises(ValueError, match="there are none"): pool([])
+
+
+def test_pooled_sets_cover_the_truth_where_cells_share_items():
+    rng, hits = np.random.default_rng(6), 0
+    for _ in range(300):
+        easiness = rng.choice([-.25, .25], (250, 1))
+        zero = (rng.random((250, 1)) < .4 + easiness).astype(float)
+        cells = [sgr(zero, *((rng.random((250, 3)) < .4 + lift + easiness).astype(float) for lift in pair))
+                 for pair in ((.08, .10), (.04, .10))]
+        hits += any(low <= .6 <= high for low, high in pool(cells).sets)
+    assert .915 <= hits / 300 <= .99
 
 
 # --- clusters -------------------------------------------------------------------------------------
 
 def test_items_as_their_own_clusters_change_nothing(arms):
     own = pd.Series(arms[0].index, index=arms[0].index)
-    assert sgr(*arms, n_boot=300) == sgr(*arms, clusters=own, n_boot=300)
+    assert sgr(*arms) == sgr(*arms, clusters=own)
 
 
-def test_clusters_that_agree_inside_widen_the_interval():
+def test_clusters_that_agree_inside_count_once():
     rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(30), 8)
-    alike = np.repeat((rng.random(30) < .6).astype(float), 8)
-    by_item, by_cluster = accuracy(alike, n_boot=5_000), accuracy(alike, clusters=groups, n_boot=5_000)
-    assert (by_cluster.high - by_cluster.low) / (by_item.high - by_item.low) == pytest.approx(np.sqrt(8), rel=.15)
-    one_each = accuracy(alike[::8], n_boot=5_000)
-    assert (by_cluster.high - by_cluster.low) == pytest.approx(one_each.high - one_each.low, rel=.1)
+    alike = np.repeat((rng.random(60) < .6).astype(float), 8)
+    by_cluster, one_each = accuracy(alike, clusters=np.repeat(np.arange(60), 8)), accuracy(alike[::8])
+    assert (by_cluster.low, by_cluster.high) == pytest.approx((one_each.low, one_each.high))
 
 
 def test_tables_take_clusters_from_the_records(world):
     grouped = world.assign(cluster=world["item_id"].str[-1])
-    narrow, wide = (sgr_table(records, n_boot=1_000) for records in (world, grouped))
-    assert (narrow["sgr"] == wide["sgr"]).all() and (narrow["gap_low"] != wide["gap_low"]).all()
+    narrow, wide = (sgr_table(records) for records in (world, grouped))
+    assert narrow["sgr"].to_numpy() == pytest.approx(wide["sgr"].to_numpy()) and (narrow["gap_low"] != wide["gap_low"]).all()
+    assert "10 clusters are few" in wide.describe() and "few" not in narrow.describe()
 
 
 # --- tables ---------------------------------------------------------------------------------------
 
 def test_table_has_the_columns_of_the_design(world):
-    table = sgr_table(world, n_boot=500)
+    table = sgr_table(world)
     assert table.columns.tolist() == (
         "dataset model quant dtype format method settings n_train noise n_items n_clusters n_seeds zero_shot easy hard gap "
-        "gap_low gap_high placebo_share "
-        "over_placebo over_placebo_low over_placebo_high p_placebo sgr low high kind p_zero p_one regime").split()
+        "gap_low gap_high placebo_share placebo_low placebo_high over_placebo over_placebo_low over_placebo_high p_placebo "
+        "net_sgr net_low net_high net_regime sgr low high sets kind p_zero p_one p_retains regime").split()
     assert table["method"].tolist() == ["icl", "probe"] and table["placebo_share"].notna().tolist() == [True, False]
     assert table["regime"].eq("ok").all()
     assert table["gap"].to_numpy() == pytest.approx((table["hard"] - table["zero_shot"]).to_numpy())
@@ -265,36 +388,38 @@ def test_table_has_the_columns_of_the_design(world):
 def test_table_of_a_file_is_the_table_of_the_frame(world, tmp_path, ending):
     path = tmp_path / f"records.{ending}"
     getattr(world, f"to_{ending}")(path, index=False)
-    pd.testing.assert_frame_equal(sgr_table(path, n_boot=300), sgr_table(world, n_boot=300))
+    pd.testing.assert_frame_equal(sgr_table(path), sgr_table(world))
 
 
 def test_levels_may_be_categorical(world):
     levels = pd.Categorical(world["level"], ["easy", "medium", "hard"], ordered=True)
-    pd.testing.assert_frame_equal(sgr_table(world.assign(level=levels), n_boot=100), sgr_table(world, n_boot=100))
-    assert len(accuracy_table(world.assign(level=levels), n_boot=10)) == 28
+    pd.testing.assert_frame_equal(sgr_table(world.assign(level=levels)), sgr_table(world))
+    assert len(accuracy_table(world.assign(level=levels))) == 28
 
 
 def test_zero_shot_is_that_of_the_same_quantisation(world):
     other = world.query("method in ('zeroshot', 'icl')").assign(quant="nf4")
     other.loc[other["method"] == "zeroshot", "correct"] = 0
-    table = sgr_table(pd.concat([world, other]), n_boot=100).set_index("quant")
+    table = sgr_table(pd.concat([world, other])).set_index("quant")
     assert table.loc["nf4", "zero_shot"] == 0 and (table.loc["none", "zero_shot"] > .3).all()
     alone = pd.concat([world, world.query("method == 'icl'").assign(quant="int8")])
-    with pytest.raises(ValueError, match="no zero-shot answers.*'quant': 'int8'"): sgr_table(alone, n_boot=100)
+    with pytest.raises(ValueError, match="no zero-shot answers.*'quant': 'int8'"): sgr_table(alone)
 
 
 def test_placebo_twin_has_the_same_settings_but_for_the_labels(world):
-    assert 0 < sgr_table(world, n_boot=100)["placebo_share"][0] < .5
+    assert 0 < sgr_table(world)["placebo_share"][0] < .5
     other_k = world.assign(settings=world["settings"].str.replace('{"k": 10, "labels": "random"}',
                                                                   '{"k": 5, "labels": "random"}', regex=False))
-    assert np.isnan(sgr_table(other_k, n_boot=100)["placebo_share"][0])
+    assert np.isnan(sgr_table(other_k)["placebo_share"][0])
 
 
 def test_gap_not_separated_gives_words_and_no_number():
     flat = simulate_records(n_items=100, accuracies={"icl": (.45, .45), "placebo": (.45, .45)})
-    table = sgr_table(flat, n_boot=1_000)
+    table = sgr_table(flat)
     assert table["regime"][0] == "gap not separated"
-    assert table[["sgr", "low", "high", "placebo_share"]].isna().all(axis=None)
+    assert table[["sgr", "placebo_share", "net_sgr"]].isna().all(axis=None)
+    assert table["low"][0] == -np.inf and table["kind"][0] != "bounded"
+    assert "not separated from zero" in table.describe() and "rejected" in table.describe()
     text = format_sgr_table(table)
     assert text["SGR [95 %]"][0] == "gap not separated" and text["placebo share"][0] == ""
     assert np.isfinite(table["gap"][0]) and table["p_one"].notna().all()
@@ -302,34 +427,123 @@ def test_gap_not_separated_gives_words_and_no_number():
 
 def test_tables_do_not_depend_on_the_order_of_the_records(world):
     mixed = world.sample(frac=1, random_state=0)
-    table, same = sgr_table(world, n_boot=2_000), sgr_table(mixed, n_boot=2_000)
+    table, same = sgr_table(world), sgr_table(mixed)
     assert table["method"].tolist() == same["method"].tolist() == ["icl", "probe"]
     pd.testing.assert_frame_equal(table, same)
-    names = accuracy_table(mixed, n_boot=10).query("test == 'hard'")[["method", "train_on"]].agg(" ".join, axis=1)
+    names = accuracy_table(mixed).query("test == 'hard'")[["method", "train_on"]].agg(" ".join, axis=1)
     assert names.tolist() == ["zeroshot none", "icl easy", "icl hard", "placebo easy", "placebo hard",
                               "probe easy", "probe hard"]
 
 
 def test_a_method_without_an_easy_arm_is_left_out_and_named(world):
     half = world.query("not (method == 'probe' and train_on == 'easy')")
-    table = sgr_table(half, n_boot=100)
+    table = sgr_table(half)
     assert table["method"].tolist() == ["icl"] and table.attrs["skipped"][0]["method"] == "probe"
 
 
 def test_format_is_printable(world):
-    text = format_sgr_table(sgr_table(pd.concat([world, world.assign(model="another")]), n_boot=100))
+    text = format_sgr_table(sgr_table(pd.concat([world, world.assign(model="another")])))
     assert text.columns[0] == "model" and text["method"][0] == "ICL (n = 10)"
     assert text.map(lambda value: isinstance(value, str)).all(axis=None)
     assert all(len(line) < 200 for line in text.to_string(index=False).splitlines())
 
 
 def test_accuracy_table_counts_and_averages(world):
-    table = accuracy_table(world, n_boot=200)
+    table = accuracy_table(world)
     row = table.query("method == 'icl' and train_on == 'easy' and test == 'hard'").iloc[0]
     chosen = world.query("method == 'icl' and train_on == 'easy' and level == 'hard'")
     assert row["accuracy"] == pytest.approx(chosen["correct"].mean())
     assert (row["n_items"], row["n_seeds"]) == (chosen["item_id"].nunique(), 5)
     assert table["low"].le(table["accuracy"]).all() and table["high"].ge(table["accuracy"]).all()
+
+
+def test_the_sentence_says_what_the_table_says(world):
+    row, text = sgr_table(world).iloc[0], sgr_table(world).describe().splitlines()[0]
+    assert f"On {row['n_items']:,} hard items and 5 seeds" in text and f"recovered {row['sgr']:.0%} [" in text
+    assert f"random labels recover {row['placebo_share']:.0%}" in text and "net SGR" in text
+    assert len(sgr_table(world).describe().splitlines()) == 2
+    one = sgr_table(world.query("seed == 0")).describe()
+    assert "one training draw (for which alone this holds)" in one
+
+
+def test_arms_of_anyone_in_one_line(world, tmp_path):
+    names = {("zeroshot", "none"): "zero_shot", ("icl", "easy"): "easy", ("icl", "hard"): "hard",
+             ("placebo", "hard"): "placebo"}
+    hard = world.query("level == 'hard'")
+    file = hard.assign(arm=[names.get(pair) for pair in zip(hard["method"], hard["train_on"])]).dropna(subset="arm")
+    file["seed"] = file["seed"].where(file["arm"] != "zero_shot")  # blank, as people leave it
+    file[["item_id", "arm", "seed", "correct"]].to_csv(tmp_path / "results.csv", index=False)
+    numbers = ["sgr", "low", "high", "gap", "placebo_share", "net_sgr", "p_one"]
+    ours, theirs = sgr_table(world)[numbers].iloc[0], sgr_table(tmp_path / "results.csv")[numbers].iloc[0]
+    assert theirs.to_numpy(float) == pytest.approx(ours.to_numpy(float))
+    with pytest.raises(ValueError, match="arm 'Easy' is unknown; there are: zero_shot, easy, hard, placebo"):
+        sgr_table(file.drop(columns=["method", "train_on", "level"]).replace({"arm": {"easy": "Easy"}}))
+
+
+def test_net_sgr_is_the_sgr_over_the_placebo(world):
+    row = sgr_table(world).iloc[0]
+    hard = world.query("level == 'hard'")
+    matrices = [to_matrix(hard.query(f"method == '{method}' and train_on == '{level}'"))
+                for method, level in (("placebo", "hard"), ("icl", "easy"), ("icl", "hard"))]
+    net = sgr(*matrices)
+    assert (row["net_sgr"], row["net_low"], row["net_high"]) == (net.point, net.low, net.high)
+    assert len(net.gains.luck) == 3
+
+
+def test_adjusted_p_values_are_those_of_scipy_and_of_the_definition():
+    p = np.random.default_rng(0).random(12)**2
+    assert adjusted_p(p, "bh") == pytest.approx(stats.false_discovery_control(p))
+    holm = [max(min(1, (12 - k) * np.sort(p)[k]) for k in range(rank + 1)) for rank in stats.rankdata(p).astype(int) - 1]
+    assert adjusted_p(p) == pytest.approx(holm)
+    with pytest.raises(ValueError, match="method 'bonferroni' is not known"): adjusted_p(p, "bonferroni")
+
+
+def test_post_stratified_levels_have_the_same_mix(world):
+    digit = world["item_id"].str[-1].astype(int)
+    records = world.assign(subject=np.where(digit < 3 + 3 * (world["level"] == "hard"), "a", "b"))
+    weighted = post_stratify(records, "subject")
+    items = weighted.drop_duplicates("item_id")
+    mix = items.groupby("level").apply(lambda r: r.loc[r["subject"] == "a", "weight"].sum() / r["weight"].sum())
+    assert mix.to_numpy() == pytest.approx((items["subject"] == "a").mean())
+    row = accuracy_table(weighted).query("method == 'zeroshot' and test == 'hard'").iloc[0]
+    hard = records.query("method == 'zeroshot' and level == 'hard'")
+    share, means = (items["subject"] == "a").mean(), hard.groupby("subject")["correct"].mean()
+    assert row["accuracy"] == pytest.approx(share * means["a"] + (1 - share) * means["b"])
+
+
+def test_noise_in_the_measure_widens_the_set_and_none_changes_nothing(world):
+    cut = world.assign(level=pd.cut(world["value"], [-1, .6, 1.3, 9], labels=["easy", "medium", "hard"]).astype(str))
+    ids = cut["item_id"].unique()
+    exact, noisy = (level_noise(cut, pd.Series(size, ids), draws=8) for size in (0., .3))
+    assert exact[["noisy_low", "noisy_high"]].to_numpy(float) == pytest.approx(exact[["low", "high"]].to_numpy(float))
+    assert (noisy["noisy_sgr"] != noisy["sgr"]).all()
+    with pytest.raises(ValueError, match="levels must be cut from `value`"): level_noise(world, pd.Series(.1, ids))
+
+
+@pytest.mark.parametrize("size", [dict(seeds=2), dict(seeds=3), dict(seeds=5, items=500, gap=.05, seed_sd=.01)], ids=str)
+def test_power_is_what_simulated_studies_have(size, monkeypatch):
+    sys.path.insert(0, str(BENCHMARKS))
+    from coverage_study import USUAL, draw_study
+    design, rng, separated, changes, alike = USUAL | dict(items=250, gap=.06) | size, np.random.default_rng(2), 0, [], []
+    for _ in range(400):
+        zero, easy, hard, _, _ = draw_study(design, rng)
+        gain = hard - zero
+        separated += sgr(zero, easy, hard).regime == "ok"
+        changes.append((gain**2).mean())
+        alike.append(np.mean((gain - gain.mean())[:, 0] * (gain - gain.mean())[:, 1]) / gain.var())
+    for name, value in [("DISCORDANT", np.mean(changes)), ("SAME_ITEM", np.mean(alike)), ("SAME_CLUSTER", 0.)]:
+        monkeypatch.setattr("e2h.sgr." + name, value)  # those of the made-up answers: what is tested is the arithmetic
+    planned = power(design["items"], design["gap"], design["seeds"], seed_sd=design["seed_sd"])
+    assert separated / 400 == pytest.approx(planned.separated, abs=.075)
+    again = power(int(planned.items_needed), design["gap"], design["seeds"], seed_sd=design["seed_sd"])
+    assert again.separated == pytest.approx(.8, abs=.01)
+
+
+@pytest.mark.parametrize("change", [dict(items=1), dict(gap=0), dict(gap=2), dict(seeds=0), dict(clusters=900),
+                                    dict(tested=0)], ids=str)
+def test_impossible_designs_are_named(change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))}={next(iter(change.values()))} is no number for a study"):
+        power(**dict(items=700, gap=.1) | change)
 
 
 def test_simulated_truth_is_what_was_asked():
@@ -343,7 +557,9 @@ def test_simulated_truth_is_what_was_asked():
 @pytest.mark.parametrize("change, error, words", [
     (lambda r: r.drop(columns="correct"), KeyError, "column 'correct' is missing"),
     (lambda r: r.drop(columns="level"), KeyError, "column 'level' is missing"),
-    (lambda r: r.assign(correct=.5), ValueError, "correct of item 'item/0' is 0.5"),
+    (lambda r: r.assign(correct=1.5), ValueError, "correct of item 'item/0' is 1.5"),
+    (lambda r: r.assign(correct="yes"), ValueError, "correct of item 'item/0' is yes"),
+    (lambda r: r.assign(correct=np.inf), ValueError, "correct of item 'item/0' is inf"),
     (lambda r: pd.concat([r, r]), ValueError, "item 'item/800' is answered twice with seed 0"),
     (lambda r: r.query("method != 'zeroshot'"), ValueError, "no zero-shot answers"),
     (lambda r: r.query("train_on != 'hard'"), ValueError, "nothing to compare"),
@@ -351,7 +567,7 @@ def test_simulated_truth_is_what_was_asked():
     (lambda r: r.query("method == 'zeroshot'"), ValueError, "nothing to compare"),
 ])
 def test_bad_records_are_named(world, change, error, words):
-    with pytest.raises(error, match=words): sgr_table(change(world), n_boot=50)
+    with pytest.raises(error, match=words): sgr_table(change(world))
 
 
 def test_bad_matrices_are_named(arms):
@@ -368,6 +584,13 @@ def test_bad_matrices_are_named(arms):
         sgr(zero, easy, hard, clusters=pd.Series({"item/0": "a"}))
     with pytest.raises(ValueError, match="clusters: 2 given for 3 items"): accuracy([1, 0, 1], clusters=[1, 2])
     with pytest.raises(ValueError, match="interval 'fieller' is not known"): sgr(zero, easy, hard, interval="fieller")
+    with pytest.raises(ValueError, match="one item or cluster"): sgr([0.], [[1., 1.]], [[1., 1.]])
+    with pytest.raises(ValueError, match="one item or cluster"): sgr(zero, easy, hard, clusters=pd.Series("a", zero.index))
+    with pytest.raises(ValueError, match="easy: there are no answers"): sgr(zero, pd.DataFrame(), hard)
+    with pytest.raises(ValueError, match="easy: no answer to the items"): sgr(zero, easy * NAN, hard)
+    with pytest.raises(ValueError, match="weight: .* need as many numbers above 0"): sgr(zero, easy, hard, weight=[1., 2.])
+    with pytest.raises(ValueError, match="bootstraps .* know no weights"):
+        sgr(zero, easy, hard, interval="percentile", weight=pd.Series(1., zero.index))
     with pytest.raises(ValueError, match="no item was answered in both"):
         difference(pd.Series({"a": 1.}), pd.Series({"b": 1.}))
 
