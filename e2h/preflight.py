@@ -10,7 +10,7 @@ __all__ = ['GATE', 'TOLERATED', 'ALARM_Z', 'MENDS', 'wilson', 'percent', 'with_i
            'power_facts', 'draw_sample', 'model_floor', 'floor_problems', 'shown', 'Preflight', 'json_value', 'section',
            'page', 'basic_facts', 'other_problems', 'fault_counts', 'top_answers', 'preflight']
 
-# %% ../nbs/api/61_preflight.ipynb #377515a9
+# %% ../nbs/api/61_preflight.ipynb #a68f08c5
 import json
 import re
 import textwrap
@@ -22,7 +22,7 @@ import pandas as pd
 
 from .data import SOURCES, check_items
 from .hardness import LEVELS, answer_texts, cuttable_measures, hardness_measures, item_levels, measure as hardness
-from .sgr import DISCORDANT, SAME_CLUSTER, SAME_ITEM, SEED_SD, Tested, effective_number, power_of
+from .sgr import DISCORDANT, SAME_CLUSTER, SAME_ITEM, SEED_SD, Design, effective_number, power_of
 from .splits import draw_split, draw_test_fold, levelled
 
 # %% ../nbs/api/61_preflight.ipynb #a3415c50
@@ -351,13 +351,13 @@ def answer_table(
     table["prior"] = (table["offered"] >= 10) & halfway & (low > table["chance"])
     return table.sort_values("right", ascending=False, kind="stable").reset_index()
 
-# %% ../nbs/api/61_preflight.ipynb #fb568b84
+# %% ../nbs/api/61_preflight.ipynb #f7be313c
 def power_facts(
     folds: pd.DataFrame,  # of `draw_folds`
 ) -> dict:                # counts of hard test items, standard error, smallest gap, power at 5 and 10 points
     "What the planned test can show."
     chosen = folds[(folds["part"] == "test") & (folds["level"] == "hard")]
-    tested = Tested(len(chosen), *(effective_number(chosen[name]) for name in ["item_id", "cluster"]),
+    tested = Design(len(chosen), *(effective_number(chosen[name]) for name in ["item_id", "cluster"]),
                     max(chosen["seed"].nunique(), 1))
     five, ten = (power_of(tested, gap) for gap in (.05, .10))
     return {"answers": len(chosen), "items": chosen["item_id"].nunique(), "clusters": chosen["cluster"].nunique(),

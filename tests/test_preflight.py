@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from e2h.data import SOURCES, check_items, load_items
 from e2h.hardness import LEVELS, item_levels
 from e2h.preflight import GATE, choice_rows, guess_hits, model_floor, plain_text, preflight, wilson
-from e2h.sgr import DISCORDANT, SAME_CLUSTER, SAME_ITEM, Tested, effective_number, gap_error
+from e2h.sgr import DISCORDANT, SAME_CLUSTER, SAME_ITEM, Design, effective_number, gap_error
 
 NO_DATA = pytest.mark.skipif("E2H_DATA" not in os.environ, reason="E2H_DATA does not name a folder with the real data sets")
 
@@ -198,7 +198,7 @@ def test_the_foretold_error_is_that_of_simulated_studies():
                  + np.sqrt(SAME_ITEM - SAME_CLUSTER) * rng.normal(size=sizes["item_id"])[tested["item_id"]]
                  + np.sqrt(1 - SAME_ITEM) * rng.normal(size=len(tested)))
         gaps.append(np.sqrt(DISCORDANT) * value.mean())
-    counts = Tested(len(tested), *(effective_number(tested[name]) for name in ["item_id", "cluster"]), 4)
+    counts = Design(len(tested), *(effective_number(tested[name]) for name in ["item_id", "cluster"]), 4)
     assert np.std(gaps) == pytest.approx(gap_error(counts), rel=.04)
 
 
