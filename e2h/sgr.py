@@ -319,7 +319,7 @@ def _half_turn(
     "Ratios are directions without an arrow."
     return (angle + np.pi / 2) % np.pi - np.pi / 2
 
-# %% ../nbs/api/50_sgr.ipynb #eb2520f2
+# %% ../nbs/api/50_sgr.ipynb #09881a0e
 @dataclass(frozen=True)
 class SGR:
     "Supervision gap recovered, with what it rests on."
@@ -342,6 +342,11 @@ class SGR:
     n_dropped:int      # items left out: no zero-shot answer, or none of a trained model
     n_zero:int         # bootstraps only: resamples with a gap of exactly 0
     gains:Gains = field(repr=False, compare=False)  # what intervals and p-values are made of
+
+    @property
+    def conditional(self) -> bool:
+        "Whether an arm has only one training draw, so that all this holds for that draw alone."
+        return self.n_seeds < 2
 
     def p(self, ratio): # a number
         "Two-sided p-value of SGR = `ratio`; at most .05 outside the 95 % set, and only there."
@@ -931,7 +936,7 @@ def chance(
     point, error, df = map(float, found.estimate(np.array(contrast)))
     return float(nct.sf(t.ppf(right, df), df, point / error))
 
-# %% ../nbs/api/53_power.ipynb #d741a888
+# %% ../nbs/api/53_power.ipynb #54762a3c
 @dataclass(frozen=True)
 class Power:
     "What a planned study can show."
@@ -957,8 +962,8 @@ class Power:
         width = "is not bounded" if self.kind != "bounded" else f"goes from {self.sets[0][0]:.0%} to {self.sets[0][1]:.0%}"
         keeps = "no share" if self.retention == -np.inf else f"at least {self.retention:.0%}"
         if self.separated < .8: head += f"; {needs} for 80 %"
-        return (f"{head}\nwith a true SGR of {self.sgr:.0%} its 95 % set {width}, if all turns out as expected\nof the gap, easy data would be shown to keep {keeps} "
-                "(in 80 % of such studies)")
+        return (f"{head}\nwith a true SGR of {self.sgr:.0%} its 95 % set {width}, if all turns out as expected\nof the gap, "
+                f"easy data would be shown to keep {keeps} (in 80 % of such studies)")
 
 # %% ../nbs/api/53_power.ipynb #4ebdc7ff
 def power(
