@@ -319,7 +319,7 @@ def _half_turn(
     "Ratios are directions without an arrow."
     return (angle + np.pi / 2) % np.pi - np.pi / 2
 
-# %% ../nbs/api/50_sgr.ipynb #09881a0e
+# %% ../nbs/api/50_sgr.ipynb #e420c825
 @dataclass(frozen=True)
 class SGR:
     "Supervision gap recovered, with what it rests on."
@@ -347,16 +347,13 @@ class SGR:
     def conditional(self) -> bool:
         "Whether an arm has only one training draw, so that all this holds for that draw alone."
         return self.n_seeds < 2
-
     def p(self, ratio): # a number
         "Two-sided p-value of SGR = `ratio`; at most .05 outside the 95 % set, and only there."
         return t_estimate(self.gains, [1., -ratio], self.n_items, self.n_seeds).p
-
     def p_retains(self, share=.8): # of the gap
         "One-sided p-value that easy data keep no more than a `share` of the gap: small means they keep more."
-        from scipy.special import stdtr
-        point, error, df = map(float, self.gains.estimate(np.array([1., -share])))
-        return float(stdtr(df, -point / error)) if error > 0 else float(point <= 0)
+        over = t_estimate(self.gains, [1., -share], self.n_items, self.n_seeds)
+        return over.p / 2 if over.point > 0 else 1 - over.p / 2
 
 # %% ../nbs/api/50_sgr.ipynb #8db057ac
 def sgr(
