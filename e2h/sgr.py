@@ -319,7 +319,7 @@ def _half_turn(
     "Ratios are directions without an arrow."
     return (angle + np.pi / 2) % np.pi - np.pi / 2
 
-# %% ../nbs/api/50_sgr.ipynb #e420c825
+# %% ../nbs/api/50_sgr.ipynb #f25af80b
 @dataclass(frozen=True)
 class SGR:
     "Supervision gap recovered, with what it rests on."
@@ -337,16 +337,13 @@ class SGR:
     easy:float         # accuracy, trained on easy
     hard:float         # accuracy, trained on hard
     n_items:int        # different items with an answer of zero-shot and of a trained model
-    n_seeds:int        # of the trained condition that has fewer; with 1 all holds for that training draw only
+    n_seeds:int        # of the trained condition that has fewer
+    conditional:bool   # only one seed: all this holds for that training draw alone
     n_clusters:int     # clusters of these items, or the items
     n_dropped:int      # items left out: no zero-shot answer, or none of a trained model
     n_zero:int         # bootstraps only: resamples with a gap of exactly 0
     gains:Gains = field(repr=False, compare=False)  # what intervals and p-values are made of
 
-    @property
-    def conditional(self) -> bool:
-        "Whether an arm has only one training draw, so that all this holds for that draw alone."
-        return self.n_seeds < 2
     def p(self, ratio): # a number
         "Two-sided p-value of SGR = `ratio`; at most .05 outside the 95 % set, and only there."
         return t_estimate(self.gains, [1., -ratio], self.n_items, self.n_seeds).p
@@ -381,7 +378,7 @@ def sgr(
     return replace(result, low=low, high=high, sets=((low, high),), n_zero=n_zero,
                    kind="bounded" if len(ratios) else "unbounded")
 
-# %% ../nbs/api/50_sgr.ipynb #fda526f9
+# %% ../nbs/api/50_sgr.ipynb #3c584207
 def sgr_from(
     found:Gains,   # of easy and of hard data
     means:dict,    # accuracies: zero_shot, easy, hard
@@ -395,7 +392,8 @@ def sgr_from(
     point = float(found.mean[0] / found.mean[1]) if found.mean[1] else np.nan
     regime = "gap not separated" if kind != "bounded" else "ok" if gap.point > 0 else "reversed"
     return SGR(point, sets[0][0], sets[-1][1], sets, kind, gain.p, over.p, regime, gap, gain, **means, n_items=n_items,
-               n_seeds=n_seeds, n_clusters=len(found.influence), n_dropped=n_dropped, n_zero=0, gains=found)
+               n_seeds=n_seeds, conditional=n_seeds < 2, n_clusters=len(found.influence), n_dropped=n_dropped, n_zero=0,
+               gains=found)
 
 # %% ../nbs/api/50_sgr.ipynb #df56814d
 def _mean(
