@@ -622,9 +622,11 @@ def _without_labels(
         raise ValueError(f"records: settings {settings!r} is not a JSON object; write {{}} where there is none") from None
     return {key: value for key, value in values.items() if key != "labels"}
 
-# %% ../nbs/api/51_tables.ipynb #72ac6bfc
+# %% ../nbs/api/51_tables.ipynb #732c74fc
 class SGRTable(pd.DataFrame):
     "A data frame that can say what it found."
+    def __init__(self, *args, **kwargs): super().__init__(*args, **kwargs)
+
     @property
     def _constructor(self): return SGRTable
 
