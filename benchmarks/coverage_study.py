@@ -3,9 +3,9 @@
 Studies are drawn from designs whose truth is known. A trained model answers item i right with seed s if a latent number is
 below a threshold; the latent number has parts that belong to the item (shared by all arms), to the item within the arm, and
 to the single answer, so that answers of two seeds to one item agree more than answers to two items. Where items come in
-clusters, part of what belongs to an item is shared by its cluster. A seed shifts the accuracy of its arm by a normal
-number. Thresholds are set so that accuracies, and so the SGR, are exactly those asked for. With one seed the truth is
-that of the training draw that was made.
+clusters, equal or of log-normal size, part of what belongs to an item is shared by its cluster. A seed
+shifts the accuracy of its arm by a normal number. Thresholds are set so that accuracies, and so the SGR, are exactly those
+asked for. With one seed the truth is that of the training draw that was made.
 """
 import argparse
 from concurrent.futures import ProcessPoolExecutor
@@ -18,7 +18,7 @@ from scipy.special import ndtri
 from e2h.bootstrap import percentile_interval, published_interval, resampled_differences, resampled_ratios
 from e2h.sgr import sgr
 
-USUAL = dict(items=700, seeds=5, gap=.10, sgr=.8, seed_sd=0., holes=0., cluster=1, icc=0., own=.25, shared=.45)
+USUAL = dict(items=700, seeds=5, gap=.10, sgr=.8, seed_sd=0., holes=0., cluster=1, icc=0., uneven=0., own=.25, shared=.45)
 CHANGES = [
     {}, dict(gap=.30), dict(gap=.05), dict(gap=.05, items=350), dict(gap=.02, items=2000), dict(items=350), dict(items=2000),
     dict(sgr=0.), dict(sgr=.5, seeds=10), dict(sgr=1.), dict(sgr=1.2, seed_sd=.01),
@@ -27,12 +27,13 @@ CHANGES = [
     dict(seeds=10, seed_sd=.025),
     dict(holes=.4), dict(holes=.7), dict(holes=.5, seed_sd=.025), dict(holes=.5, seeds=3, seed_sd=.025),
     dict(cluster=7, icc=.15), dict(cluster=7, icc=.3), dict(cluster=7, icc=.3, items=350, seed_sd=.01),
-    dict(cluster=7, icc=.2, items=210, seeds=3, holes=.4), dict(own=.45, shared=.2), dict(own=.05, shared=.85, gap=.05),
+    dict(cluster=7, icc=.2, items=210, seeds=3, holes=.4), dict(cluster=7, icc=.15, uneven=1.),
+    dict(own=.45, shared=.2), dict(own=.05, shared=.85, gap=.05),
     dict(seeds=1), dict(seeds=1, seed_sd=.025),
 ]
 NAMES = {"items": "{:.0f} items", "seeds": "{:.0f} seeds", "gap": "gap {:.0%}", "sgr": "SGR {:g}",
          "seed_sd": "seed sd {:.1%}", "holes": "{:.0%} holes", "cluster": "clusters of {:.0f}", "icc": "icc {:g}",
-         "own": "own {:g}", "shared": "shared {:g}"}
+         "uneven": "of uneven size {:g}", "own": "own {:g}", "shared": "shared {:g}"}
 
 
 def named(change):
@@ -44,7 +45,9 @@ def named(change):
 
 def draw_study(design, rng):
     "Zero-shot, easy and hard answers, clusters of the items, and the true SGR."
-    n, seeds, groups = design["items"], design["seeds"], np.arange(design["items"]) // design["cluster"]
+    n, seeds, n_groups = design["items"], design["seeds"], design["items"] // design["cluster"]
+    sizes = np.exp(design["uneven"] * rng.standard_normal(n_groups))  # log-normal: the largest is many times the smallest
+    groups = np.arange(n) // design["cluster"] if not design["uneven"] else rng.choice(n_groups, n, p=sizes / sizes.sum())
 
     def item_part():
         common = rng.standard_normal(groups.max() + 1)[groups]
@@ -84,7 +87,7 @@ def coverage_row(change, studies=4000, n_boot=1000, seed=0):
     design, rng = USUAL | change, np.random.default_rng([seed, CHANGES.index(change)])
     found = pd.DataFrame([try_study(design, rng, n_boot) for _ in range(studies)])
     ok = found[found["ok"]]
-    return {"design": named(change)} | {key: design[key] for key in list(USUAL)[:8]} | {
+    return {"design": named(change)} | {key: design[key] for key in list(USUAL)[:9]} | {
         "studies": studies, **found[["default", "percentile", "published"]].mean(),
         "separated": len(ok) / studies, "default if ok": ok["default"].mean(), "percentile if ok": ok["percentile"].mean(),
         "width / percentile": (found["width"] / found["other"]).median()}

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['READERS', 'DATASET', 'make_method', 'by_quant', 'load_data', 'as_json', 'words', 'numbers', 'make_studies', 'plan_of',
-           'plan_command', 'study_command', 'records_of', 'tables', 'sgr_command', 'report_command', 'runs_command',
-           'show_runs', 'hardness_command', 'check_command', 'parser', 'grid_arguments', 'plan_arguments',
-           'study_arguments', 'source_arguments', 'runs_arguments', 'check_arguments', 'main', 'sentence']
+           'finite', 'plan_command', 'study_command', 'records_of', 'tables', 'sgr_command', 'report_command',
+           'runs_command', 'show_runs', 'hardness_command', 'check_command', 'parser', 'grid_arguments',
+           'plan_arguments', 'study_arguments', 'source_arguments', 'runs_arguments', 'check_arguments', 'main',
+           'sentence']
 
 # %% ../nbs/api/64_cli.ipynb #a57088dd
 import argparse
@@ -122,18 +123,28 @@ def plan_of(
             f"{total['million tokens']:,.1f} million tokens, {hours} and about {total['MB']:,.1f} MB of records")
     return text, dict(plan=as_json(table), total=total.to_dict())
 
-# %% ../nbs/api/64_cli.ipynb #e41b96cf
+# %% ../nbs/api/64_cli.ipynb #552ee73e
+def finite(
+    value, # a number or text, or a dict, list or tuple of them
+):         # the same as JSON has it, with None for what is not a finite number
+    "Turn numbers into what JSON can hold."
+    if isinstance(value, dict): return {name: finite(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)): return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value
+
+# %% ../nbs/api/64_cli.ipynb #f262afb6
 def plan_command(
     args,  # parsed arguments
 ) -> tuple: # text, JSON values
     "What a study would compute and cost; or, with `--items`, what one of that size can show."
     from dataclasses import asdict
     from e2h.sgr import power
-    if not args.items:
-        if args.gap or args.clusters: raise ValueError("--gap and --clusters ask what a size can show: give --items too")
+    if args.items is None:
+        if args.gap is not None or args.clusters:
+            raise ValueError("--gap and --clusters ask what a size can show: give --items too")
         return plan_of(args)
-    found = power(args.items, args.gap or .1, args.seeds, args.sgr, args.clusters)
-    return str(found), {"power": json.loads(json.dumps(asdict(found), default=float).replace("Infinity", '"infinite"'))}
+    found = power(args.items, .1 if args.gap is None else args.gap, args.seeds, args.sgr, args.clusters)
+    return str(found), {"power": finite(asdict(found))}
 
 # %% ../nbs/api/64_cli.ipynb #61d8bd21
 def study_command(
@@ -161,7 +172,7 @@ def _runs(path) -> list:
     from e2h.store import run_folders
     return [Path(path)] if Path(path).is_file() else run_folders(Path(path))
 
-# %% ../nbs/api/64_cli.ipynb #50a09370
+# %% ../nbs/api/64_cli.ipynb #94094031
 def records_of(
     source:str,        # a run folder, a packed study, or a .csv or .parquet file of records
     measure:str|None,  # hardness measure; None takes the study's first
@@ -170,19 +181,20 @@ def records_of(
     from e2h.sgr import read_records
     from e2h.store import is_packed, open_store
     path = Path(source)
-    if path.is_file() and not is_packed(path): return read_records(path)
+    loose = path.suffix.lower() in (".csv", ".parquet") and not path.is_file()
+    if loose or path.is_file() and not is_packed(path): return read_records(path)
     if not path.is_file() and not _runs(path):
         raise ValueError(f"{source} is not a run folder (no study.json in it): run e2h study --out {source} first")
     return open_store(path).records(measure)
 
-# %% ../nbs/api/64_cli.ipynb #b1535024
+# %% ../nbs/api/64_cli.ipynb #9b231023
 def tables(
     source:str,             # what `records_of` takes
     measure:str|None=None,  # hardness measure; None takes the study's first
 ) -> tuple:                 # text, JSON values
     "Accuracies on hard items and the SGR table."
     from e2h.report import format_accuracies
-    from e2h.sgr import accuracy_table, format_sgr_table, sgr_table
+    from e2h.sgr import accuracy_table, describe_method, format_sgr_table, sgr_table
     records = records_of(source, measure)
     accuracies = accuracy_table(records).query("test == 'hard'")
     text = f"Accuracy on hard test items [95 % interval]\n\n{format_accuracies(accuracies).to_string(index=False)}"
@@ -190,8 +202,10 @@ def tables(
     try: table = sgr_table(records)
     except ValueError as e: return f"{text}\n\nno supervision gap yet: {e}", data
     data["sgr"] = as_json(table)
+    left_out = "".join(f"\nNot compared, as it has no easy or no hard arm: {describe_method(row)}."
+                       for row in table.attrs["skipped"])
     title = "Supervision gap recovered, (easy - zero-shot) / (hard - zero-shot) on hard test items"
-    return f"{text}\n\n{title}\n\n{format_sgr_table(table).to_string(index=False)}\n\n{table.describe()}", data
+    return f"{text}\n\n{title}\n\n{format_sgr_table(table).to_string(index=False)}\n\n{table.describe()}{left_out}", data
 
 # %% ../nbs/api/64_cli.ipynb #a9c7dd8f
 def sgr_command(

@@ -151,6 +151,31 @@ def test_check_says_what_is_wrong(tmp_path, capsys):
     assert code == 0 and "not ready" in out
 
 
+@pytest.mark.parametrize("size, words", [(["--items", "300", "--gap", ".05", "--seeds", "3"], "cannot separate; needs about"),
+                                         (["--items", "2000", "--gap", ".1"], "would be shown to keep at least"),
+                                         (["--items", "200", "--gap", ".05", "--clusters", "20"], "clusters for 80 %")])
+def test_plan_of_a_size(capsys, size, words):
+    code, out, _ = e2h(capsys, "plan", *size)
+    assert code == 0 and words in out
+    separated = json.loads(e2h(capsys, "plan", *size, "--json")[1])["power"]["separated"]
+    assert f"{separated:.0%}" in out
+
+
+@pytest.mark.parametrize("wrong, words", [(["--items", "1"], "items=1 is no number"), (["--gap", ".1"], "give --items too"),
+                                          (["--items", "100", "--gap", "0"], "gap=0"),
+                                          (["--items", "100", "--sgr", "80"], "sgr=80")])
+def test_plan_of_no_size(capsys, wrong, words):
+    code, _, err = e2h(capsys, "plan", *wrong)
+    assert code == 1 and words in err
+
+
+def test_sgr_of_a_file_that_is_not_there_or_empty(capsys, tmp_path):
+    (tmp_path / "empty.csv").write_text("item_id,arm,seed,correct\n")
+    for name, words in (("empty.csv", "there are no answers"), ("missing.csv", "there is no file")):
+        code, _, err = e2h(capsys, "sgr", tmp_path / name)
+        assert code == 1 and words in err and "Traceback" not in err
+
+
 def test_hardness_names_its_measures(capsys):
     text, data = e2h(capsys, "hardness", "worldquiz")[1], json.loads(e2h(capsys, "hardness", "worldquiz", "--json")[1])
     assert {"fame": 616, "hops": 316}.items() <= {row["measure"]: row["easy"] for row in data["levels"]}.items()

@@ -145,7 +145,7 @@ def test_headlines_name_the_regime(records):
     row = dict(sgr_table(records).iloc[0])
     assert "easy data recovered" in sentence(row | {"regime": "ok"})
     assert "not separated from zero" in sentence(row | {"regime": "gap not separated"})
-    assert "harm" in sentence(row | {"regime": "reversed"})
+    assert "lower accuracy" in sentence(row | {"regime": "reversed"})
 
 
 def test_figures_give_the_same_bytes(records):

@@ -15,11 +15,13 @@ from e2h.sgr import (
     accuracy,
     accuracy_table,
     adjusted_p,
+    combine_draws,
     difference,
     format_sgr_table,
     gains,
+    level_difference,
     level_noise,
-    luck_variance,
+    luck_covariance,
     pgr,
     pool,
     post_stratify,
@@ -103,7 +105,8 @@ def test_luck_on_a_full_grid_is_the_analysis_of_variance():
     rows, columns = x.mean(1, keepdims=True), x.mean(0)
     residual = ((x - rows - columns + x.mean())**2).sum() / (49 * 3)
     component = (50 * ((columns - x.mean())**2).sum() / 3 - residual) / 50
-    assert luck_variance(x - x.mean(), np.ones_like(x)) == pytest.approx(component)
+    arm = x - x.mean(), np.ones_like(x)
+    assert luck_covariance(arm, arm) == pytest.approx(component)
 
 
 def test_the_variance_over_items_is_unbiased_by_enumeration():
@@ -114,10 +117,33 @@ def test_the_variance_over_items_is_unbiased_by_enumeration():
     assert np.mean(estimates) == pytest.approx(np.var([rows.mean() for rows in samples]))
 
 
+def test_a_seed_with_few_answers_does_not_spoil_the_luck_of_the_others():
+    rng, few, none = np.random.default_rng(7), [], []
+    for _ in range(200):
+        x = (rng.random((300, 5)) < .6).astype(float)
+        x[3:, 4] = NAN
+        for found, columns in ((few, 5), (none, 4)):
+            [luck] = gains(np.zeros((300, 1)), [x[:, :columns]]).luck
+            found.append(luck.cov[0, 0])
+    assert np.mean(few) < 2 * np.mean(none)
+
+
+def test_unequal_clusters_are_worth_fewer_and_cover():
+    "Forty clusters, one of which has half of the items."
+    rng, hits = np.random.default_rng(8), 0
+    groups = np.r_[np.zeros(200, int), np.repeat(np.arange(1, 41), 5)]
+    assert gains(np.zeros((400, 1)), [rng.random((400, 1))], groups).worth == pytest.approx(1 / (.25 + 40 * .0125**2))
+    for _ in range(300):
+        common = rng.normal(0, .2, 41)[groups][:, None]
+        found = difference((rng.random((400, 3)) < .6 + common.clip(-.3, .3)) * 1., np.zeros(400), clusters=groups)
+        hits += found.low <= .6 <= found.high
+    assert hits / 300 > .9
+
+
 def test_variance_and_degrees_of_freedom_are_those_of_the_formulas():
     x = np.random.default_rng(6).random((80, 3)) + [0, .2, .3]
     item = ((x.mean(1) - x.mean())**2).sum() / 79 / 80
-    tau = luck_variance(x - x.mean(), np.ones_like(x)) / 3
+    tau = luck_covariance((x - x.mean(), np.ones_like(x)), (x - x.mean(), np.ones_like(x))) / 3
     spread = 3 / 2 * sum((column.mean() - x.mean())**2 / 9 for column in x.T)
     point, error, df = (float(v) for v in gains(np.zeros((80, 1)), [x]).estimate(np.ones(1)))
     assert (point, error**2) == pytest.approx((x.mean(), item + tau))
@@ -159,7 +185,8 @@ def test_the_set_is_where_the_p_value_is_above_5_percent(seed, gap, share):
         assert (result.p(ratio) >= .05) == inside or abs(result.p(ratio) - .05) < 1e-6
     assert (result.p_zero, result.p_one) == (result.p(0), result.p(1))
     assert (result.kind == "bounded") == (result.gap.p < .05) == (result.regime != "gap not separated")
-    assert {"bounded": 1, "unbounded": 1, "exclusive": 2}[result.kind] == len(result.sets)
+    assert (result.low, result.high) == (result.sets[0][0], result.sets[-1][1])
+    assert {"bounded": 1, "unbounded": 1, "exclusive": 2}[result.kind] <= len(result.sets)  # rarely a piece is cut in two
 
 
 def test_the_three_kinds():
@@ -323,30 +350,59 @@ def test_a_floor_with_seeds_brings_its_own_luck():
     assert np.array([1., -1.]) @ floor.cov @ np.array([1., -1.]) == pytest.approx(0)
 
 
+def named(arm, name="q"): return pd.DataFrame(arm, index=[f"{name}{n}" for n in range(len(arm))])
+
+
 def test_pooling_disjoint_items_is_pooling_their_gains():
     rng = np.random.default_rng(5)
-    frames = []
-    for name in "ab":
-        arms = random_arms(rng, n=200, holes=0., means=(.3, .5, .6))
-        frames.append([pd.DataFrame(arm, index=[f"{name}{n}" for n in range(200)]) for arm in arms])
+    frames = [[named(arm, name) for arm in random_arms(rng, n=200, holes=0., means=(.3, .5, .6))] for name in "ab"]
     cells = [sgr(*arms) for arms in frames]
     pooled = pool(cells)
     joined = sgr(*(pd.concat(pair) for pair in zip(*frames)))  # as many items in both: the same means
-    assert pooled.point == pytest.approx(joined.point) and pooled.n_clusters == 400
-    assert pooled.high - pooled.low < min(cell.high - cell.low for cell in cells)
-    assert pool([cells[0]]).sets[0] == pytest.approx(cells[0].sets[0])
+    assert pooled.point == pytest.approx(joined.point) and (pooled.n_clusters, pooled.n_items) == (400, 400)
+    assert pooled.high - pooled.low < max(cell.high - cell.low for cell in cells)
+    assert pool([cells[0], cells[0]]).sets[0] == pytest.approx(cells[0].sets[0])
     with pytest.raises(ValueError, match="there are none"): pool([])
+    with pytest.raises(ValueError, match="items without names"): pool([sgr(*random_arms(rng))] * 2)
 
 
-def test_pooled_sets_cover_the_truth_where_cells_share_items():
+@pytest.mark.parametrize("common", [0., 1.], ids=["luck of its own", "the same luck"])
+def test_pooled_sets_cover_the_truth_where_cells_share_items_and_draws(common):
     rng, hits = np.random.default_rng(6), 0
     for _ in range(300):
-        easiness = rng.choice([-.25, .25], (250, 1))
-        zero = (rng.random((250, 1)) < .4 + easiness).astype(float)
-        cells = [sgr(zero, *((rng.random((250, 3)) < .4 + lift + easiness).astype(float) for lift in pair))
-                 for pair in ((.08, .10), (.04, .10))]
+        easiness, luck = rng.choice([-.25, .25], (250, 1)), rng.normal(0, .025, (3, 2, 3))
+        luck = np.sqrt(common) * luck[:1] + np.sqrt(1 - common) * luck
+        zero = (rng.random((250, 1)) < .3 + easiness).astype(float)
+        cells = [sgr(*(named(arm) for arm in (zero, *((rng.random((250, 3)) < .3 + lift + easiness + shift).astype(float)
+                                                      for lift, shift in zip(pair, shifts)))))
+                 for pair, shifts in zip(((.16, .2), (.08, .2), (.12, .2)), luck)]
         hits += any(low <= .6 <= high for low, high in pool(cells).sets)
-    assert .915 <= hits / 300 <= .99
+    assert .92 <= hits / 300 <= 1
+
+
+def test_a_placebo_of_the_same_draws_shares_their_luck():
+    "Random-label shots are as lucky as the shots they were made from: the difference of the two is known better."
+    rng, hits, widths = np.random.default_rng(9), np.zeros(2), np.zeros(2)
+    for _ in range(300):
+        luck, easiness = rng.normal(0, .04, 5), rng.choice([-.2, .2], (200, 1))
+        placebo, hard = ((rng.random((200, 5)) < mean + luck + easiness) * 1. for mean in (.4, .5))
+        found = [difference(hard, placebo, shared=shared) for shared in (False, True)]
+        hits += [estimate.low <= .1 <= estimate.high for estimate in found]
+        widths += [estimate.high - estimate.low for estimate in found]
+    assert .91 <= hits[1] / 300 <= .985 and hits[0] >= hits[1] and widths[1] < .8 * widths[0]
+
+
+def test_both_levels_of_one_model_share_its_luck():
+    rng, hits = np.random.default_rng(10), 0
+    ids = [f"i{n}" for n in range(400)]
+    for _ in range(150):
+        luck, easiness = rng.normal(0, .05, 4), rng.choice([-.2, .2], 400)
+        correct = rng.random((4, 400)) < .5 + luck[:, None] + easiness + np.repeat([.1, 0], 200)
+        records = pd.concat([pd.DataFrame({"item_id": ids, "seed": seed, "correct": correct[seed] * 1}) for seed in range(4)])
+        records = records.assign(level=np.tile(np.repeat(["easy", "hard"], 200), 4), method="icl", train_on="hard")
+        found = level_difference(records)
+        hits += found.low <= .1 <= found.high
+    assert .91 <= hits / 150 <= .99
 
 
 # --- clusters -------------------------------------------------------------------------------------
@@ -367,7 +423,7 @@ def test_tables_take_clusters_from_the_records(world):
     grouped = world.assign(cluster=world["item_id"].str[-1])
     narrow, wide = (sgr_table(records) for records in (world, grouped))
     assert narrow["sgr"].to_numpy() == pytest.approx(wide["sgr"].to_numpy()) and (narrow["gap_low"] != wide["gap_low"]).all()
-    assert "10 clusters are few" in wide.describe() and "few" not in narrow.describe()
+    assert "worth 10 equal ones" in wide.describe() and "rough" not in narrow.describe()
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -375,9 +431,9 @@ def test_tables_take_clusters_from_the_records(world):
 def test_table_has_the_columns_of_the_design(world):
     table = sgr_table(world)
     assert table.columns.tolist() == (
-        "dataset model quant dtype format method settings n_train noise n_items n_clusters n_seeds zero_shot easy hard gap "
-        "gap_low gap_high placebo_share placebo_low placebo_high over_placebo over_placebo_low over_placebo_high p_placebo "
-        "net_sgr net_low net_high net_regime sgr low high sets kind p_zero p_one p_retains regime").split()
+        "dataset model quant dtype format method settings n_train noise n_items n_clusters worth n_seeds zero_shot easy hard "
+        "gap gap_low gap_high placebo_share placebo_low placebo_high over_placebo over_placebo_low over_placebo_high "
+        "p_placebo net_sgr net_low net_high net_regime sgr low high sets kind p_zero p_one p_retains regime").split()
     assert table["method"].tolist() == ["icl", "probe"] and table["placebo_share"].notna().tolist() == [True, False]
     assert table["regime"].eq("ok").all()
     assert table["gap"].to_numpy() == pytest.approx((table["hard"] - table["zero_shot"]).to_numpy())
@@ -485,9 +541,40 @@ def test_net_sgr_is_the_sgr_over_the_placebo(world):
     hard = world.query("level == 'hard'")
     matrices = [to_matrix(hard.query(f"method == '{method}' and train_on == '{level}'"))
                 for method, level in (("placebo", "hard"), ("icl", "easy"), ("icl", "hard"))]
-    net = sgr(*matrices)
+    net = sgr(*matrices, shared=True)
     assert (row["net_sgr"], row["net_low"], row["net_high"]) == (net.point, net.low, net.high)
-    assert len(net.gains.luck) == 3
+    assert [luck.arm for luck in net.gains.luck] == [0, -1]  # easy by itself, placebo and hard together
+
+
+def test_sets_of_draws_grow_by_what_moves_between_them():
+    "Rubin: draws whose gains differ by a known amount, each with the same variance inside."
+    rng = np.random.default_rng(0)
+    arms = [arm * 1. for arm in random_arms(rng, n=300, holes=0., means=(.3, .5, .6))]
+    plain = sgr(*arms)
+    shifted = [sgr(arms[0], arms[1] * .9, arms[2] * .9 + shift) for shift in (.0, .05, .1)]
+    together = combine_draws(shifted)
+    moved = np.var([result.gap.point for result in shifted], ddof=1) * 4 / 3
+    inside = np.mean([float(result.gains.estimate(np.array([0., 1.]))[1])**2 for result in shifted])
+    assert float(together.gains.estimate(np.array([0., 1.]))[1])**2 == pytest.approx(inside + moved)
+    assert combine_draws([plain, plain]).sets[0] == pytest.approx(plain.sets[0], rel=1e-3)
+
+
+def test_easy_and_hard_on_other_items_is_said(arms):
+    zero, easy, hard = arms
+    half = len(zero) // 2
+    with pytest.warns(UserWarning, match="easy and hard answered 0 of"):
+        sgr(zero, easy.loc[easy.index.isin(zero.index[:half])], hard.loc[hard.index.isin(zero.index[half:])])
+
+
+def test_rounding_makes_no_gap():
+    result = sgr(np.full((40, 1), .3), np.full((40, 2), .5), np.full((40, 2), .1 + .2))
+    assert np.isnan(result.point) and result.regime == "gap not separated"
+
+
+def test_weights_reach_the_difference_of_levels(world):
+    records = world.query("method == 'zeroshot'").assign(subject=lambda r: r["correct"].map({0: "a", 1: "b"}))
+    assert level_difference(post_stratify(records, "subject")).point == pytest.approx(0)  # the subject is all there is
+    assert level_difference(records).point > .1
 
 
 def test_adjusted_p_values_are_those_of_scipy_and_of_the_definition():
@@ -515,8 +602,12 @@ def test_noise_in_the_measure_widens_the_set_and_none_changes_nothing(world):
     cut = world.assign(level=pd.cut(world["value"], [-1, .6, 1.3, 9], labels=["easy", "medium", "hard"]).astype(str))
     ids = cut["item_id"].unique()
     exact, noisy = (level_noise(cut, pd.Series(size, ids), draws=8) for size in (0., .3))
-    assert exact[["noisy_low", "noisy_high"]].to_numpy(float) == pytest.approx(exact[["low", "high"]].to_numpy(float))
-    assert (noisy["noisy_sgr"] != noisy["sgr"]).all()
+    plain, same = (exact[[f"{name}low", f"{name}high"]].to_numpy(float) for name in ("", "noisy_"))
+    assert same == pytest.approx(plain, rel=1e-4)
+    wider = [(noisy[f"{name}high"] - noisy[f"{name}low"]).iloc[0] for name in ("", "noisy_")]
+    assert wider[1] > wider[0] and (noisy["noisy_sgr"] != noisy["sgr"]).all()
+    with pytest.raises(KeyError, match="error: item .* has none"): level_noise(cut, pd.Series(.1, ids[:5]))
+    with pytest.raises(ValueError, match="takes two of them"): level_noise(cut, pd.Series(.1, ids), draws=1)
     with pytest.raises(ValueError, match="levels must be cut from `value`"): level_noise(world, pd.Series(.1, ids))
 
 
