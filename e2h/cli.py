@@ -19,16 +19,17 @@ import warnings
 from pathlib import Path
 from . import __version__
 
-# %% ../nbs/api/64_cli.ipynb #18cb475c
+# %% ../nbs/api/64_cli.ipynb #96e6036d
 def make_method(
-    name:str,   # "icl", "placebo", "probe" or "qlora"
+    name:str,   # "icl", "placebo", "probe", "probe_placebo" or "qlora"
     shots:int,  # examples shown by icl and placebo
 ):              # the method, with its default settings otherwise
     "A method by its word; KeyError listing those that exist."
     from e2h.icl import ICL
     from e2h.probe import LinearProbe
     from e2h.qlora import QLoRA
-    known = dict(icl=lambda: ICL(shots), placebo=lambda: ICL(shots, labels="random"), probe=LinearProbe, qlora=QLoRA)
+    known = dict(icl=lambda: ICL(shots), placebo=lambda: ICL(shots, labels="random"), probe=LinearProbe,
+                 probe_placebo=lambda: LinearProbe(labels="random"), qlora=QLoRA)
     if name not in known: raise KeyError(f"there is no method {name!r}; give some of {', '.join(known)}")
     return known[name]()
 
@@ -332,7 +333,7 @@ def parser() -> argparse.ArgumentParser:  # with all subcommands
     runs_arguments(command("runs", runs_command, "list runs, or show one"))
     return top
 
-# %% ../nbs/api/64_cli.ipynb #edf1908d
+# %% ../nbs/api/64_cli.ipynb #a9ad6b09
 DATASET = "worldquiz, arc, mmlu_stem5, strategyqa, gsm8k, or a .csv, .jsonl or .parquet file"
 
 def grid_arguments(
@@ -343,7 +344,7 @@ def grid_arguments(
     p.add_argument("--model", default="smollm2", help="smollm2, hub ids, folders or GGUF files, with commas")
     p.add_argument("--measure", default="fame", help="hardness measures, with commas")
     p.add_argument("--methods", default="icl,placebo,probe,qlora",
-                   help="some of icl, placebo, probe, qlora; zero-shot is always there")
+                   help="some of icl, placebo, probe, probe_placebo, qlora; zero-shot is always there")
     p.add_argument("--train-on", default="easy,hard", help="some of easy, medium, hard, all")
     p.add_argument("--n-train", type=numbers, default=160, help="training items of probe and qlora; several with commas")
     p.add_argument("--n-test", type=int, help="test items per level (half of each level, at most 600)")

@@ -6,14 +6,14 @@
 __all__ = ['COLOURS', 'INK', 'LEVELS', 'new_figure', 'figure_svg', 'add_labels', 'in_words', 'plot_accuracy', 'bin_centres',
            'hardness_bins', 'plot_hardness', 'plot_sgr', 'plot_levels', 'plot_measures', 'plot_agreement']
 
-# %% ../nbs/api/52_plots.ipynb #c4333ff8
+# %% ../nbs/api/52_plots.ipynb #6b6680ea
 import io
 import json
 import textwrap
 import numpy as np
 import pandas as pd
 from .hardness import MEASURES, cuttable_measures, item_levels, level_counts, measure as hardness
-from .sgr import BASE, SETTINGS, accuracy_table, describe_method, in_order, like, read_records, sgr_table
+from .sgr import BASE, PLACEBOS, SETTINGS, accuracy_table, describe_method, in_order, like, read_records, sgr_table
 
 # %% ../nbs/api/52_plots.ipynb #ae9ced47
 COLOURS = {"none": "#7d8590", "easy": "#2f7fc1", "medium": "#1a936f", "hard": "#d4600c", "all": "#9a6fb0"}
@@ -137,12 +137,13 @@ def _draw_bars(
     ax.set_xticklabels(["zero-\nshot" if level == "none" else level for level in rows.index])
     ax.grid(axis="y")
 
-# %% ../nbs/api/52_plots.ipynb #d3fa844d
+# %% ../nbs/api/52_plots.ipynb #38fe02c4
 def _accuracy_message(
     panels, test
 ) -> str:
     "How easy-trained models compare with hard-trained ones, in points."
-    means = [rows.groupby("train_on")["accuracy"].first() for _, rows in panels if rows["method"].iloc[0] != "placebo"]
+    means = [rows.groupby("train_on")["accuracy"].first() for _, rows in panels
+             if rows["method"].iloc[0] not in PLACEBOS.values()]
     points = [100 * (mean["easy"] - mean["hard"]) for mean in means if {"easy", "hard"} <= set(mean.index)]
     if not points: return f"Accuracy on {test} items by method"
     span = f"{min(points):+.1f}" if len(points) == 1 else f"{min(points):+.1f} to {max(points):+.1f}"
@@ -183,7 +184,7 @@ def hardness_bins(
     table = table.assign(low=table["accuracy"] - half, high=table["accuracy"] + half)
     return table[error < .1].reset_index(drop=True)
 
-# %% ../nbs/api/52_plots.ipynb #fdad815a
+# %% ../nbs/api/52_plots.ipynb #1e2e4852
 def plot_hardness(
     records,              # frame or path, with `value`
     measure:str="hardness", # name of the measure, for the axis
@@ -193,7 +194,7 @@ def plot_hardness(
     records = read_records(records)
     if "value" not in records: raise KeyError("records: column 'value' is missing; read the records with a measure")
     keys = [key for key in SETTINGS if key in records]
-    trained = in_order(records[~records["method"].isin(["zeroshot", "placebo"])])
+    trained = in_order(records[~records["method"].isin(["zeroshot", *PLACEBOS.values()])])
     panels = _panels(trained.drop_duplicates(keys)) if len(trained) else [("Zero-shot", records.iloc[:1])]
     figure, axes = new_figure(len(panels), 1.4 + 2.6 * len(panels), 4.2)
     centres = bin_centres(records, bins)

@@ -6,11 +6,13 @@ import random
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from e2h.data import cache_dir, check_items, load_items
 from e2h.icl import ICL, ZeroShot, fitting_prompts
 from e2h.lm import LM, fingerprint
-from e2h.probe import LinearProbe, choose_l2, features, probe_layers
+from e2h.probe import LinearProbe, choose_l2, differences, features, fit_rows, original_weights, probe_layers
 from e2h.prompts import FORMATS, blind, choice_strings, prompts
 from e2h.qlora import QLoRA, adapter, batch_loss
 from e2h.scoring import choice_logprobs, rescore, score_row, scoring_path, tokenise
@@ -119,11 +121,62 @@ def test_another_seed_shows_other_answers_in_the_placebo_alone(lm, train, test):
 def test_another_seed_folds_the_probe_otherwise():
     "On a weak signal the folds decide about the penalty."
     rng = np.random.default_rng(0)
-    x, gold = rng.normal(size=(120, 8)), rng.integers(0, 3, 40)
-    x[np.arange(0, 120, 3) + gold, 0] += .8
-    chosen = [choose_l2(x, np.full(40, 3), gold, list(range(40)), seed) for seed in range(8)]
+    x, gold = rng.normal(size=(40, 3, 8)), rng.integers(0, 3, 40)
+    x[np.arange(40), gold, 0] += .8
+    d, item = differences(list(x), gold)
+    chosen = [choose_l2(d @ d.T, item, list(range(40)), seed) for seed in range(8)]
     assert len(set(chosen)) > 1
-    assert chosen == [choose_l2(x, np.full(40, 3), gold, list(range(40)), seed) for seed in range(8)]
+    assert chosen == [choose_l2(d @ d.T, item, list(range(40)), seed) for seed in range(8)]
+
+
+def test_a_probe_of_two_choices_is_logistic_regression():
+    "scikit-learn fits the same loss: sum of losses / C with C = 1 / (n l2), without intercept."
+    from sklearn.linear_model import LogisticRegression
+    rng = np.random.default_rng(0)
+    x, gold = rng.normal(size=(90, 2, 12)), rng.integers(0, 2, 90)
+    x[np.arange(90), gold, 3] += .7
+    d, item = differences(list(x), gold)
+    a, info = fit_rows(d @ d.T, item, l2=.05)
+    sides = np.where(rng.random(90) < .5, 1, -1)  # it wants two classes
+    theirs = LogisticRegression(C=1 / (90 * .05), fit_intercept=False, tol=1e-10, max_iter=10_000)
+    theirs.fit(-d * sides[:, None], sides)
+    assert d.T @ a == pytest.approx(theirs.coef_[0], abs=1e-5) and info["gradient"] < 1e-6
+
+
+@given(seed=st.integers(0, 1000), l2=st.floats(1e-3, 10))
+@settings(max_examples=20, deadline=None)
+def test_probes_converge_whatever_the_number_of_choices(seed, l2):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(2, 6, 30)
+    x, gold = [rng.normal(size=(size, 50)) * rng.uniform(.1, 5) for size in sizes], rng.integers(0, sizes)
+    d, item = differences(x, gold)
+    a, info = fit_rows(d @ d.T, item, l2)
+    w = a @ d
+    probs = [np.exp(f @ w - (f @ w).max()) for f in x]
+    probs = [p / p.sum() for p in probs]
+    slope = sum((p @ f - f[g] for p, f, g in zip(probs, x, gold)), np.zeros(50)) / 30 + l2 * w
+    assert np.linalg.norm(slope) < 1e-6
+    assert info["loss"] == pytest.approx(-np.mean([np.log(p[g]) for p, g in zip(probs, gold)]) + l2 / 2 * w @ w)
+
+
+def test_the_originals_recipe_is_pytorchs():
+    "The same first weights, steps, clipping and schedule with torch.optim.SGD."
+    import torch
+    rng = np.random.default_rng(0)
+    x, gold = rng.normal(size=(40, 4, 30)), rng.integers(0, 4, 40)
+    w, _ = original_weights(list(x), gold, seed=3)
+    start = np.random.default_rng([3, 6]).uniform(-30**-.5, 30**-.5, 30)
+    weight, features = torch.tensor(start, requires_grad=True), torch.tensor(x)
+    optimiser = torch.optim.SGD([weight], lr=.05)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1., .1, total_iters=100)
+    for _ in range(100):
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(features @ weight, torch.tensor(gold)) + weight.norm()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([weight], 1.)
+        optimiser.step()
+        schedule.step()
+    assert w == pytest.approx(weight.detach().numpy(), abs=1e-6)
 
 
 def test_adapters_learn(lm, train, test):

@@ -469,6 +469,14 @@ def test_placebo_twin_has_the_same_settings_but_for_the_labels(world):
     assert np.isnan(sgr_table(other_k)["placebo_share"][0])
 
 
+def test_a_probe_has_a_placebo_of_its_own(world):
+    twin = world.query("method == 'probe'").assign(method="probe_placebo", settings='{"labels": "random"}')
+    both = world.assign(settings=world["settings"].where(world["method"] != "probe", '{"labels": "gold"}'))
+    table = sgr_table(pd.concat([both, twin])).set_index("method")
+    assert table.index.tolist() == ["icl", "probe"]  # a placebo is compared with, not compared
+    assert table.loc["probe", "placebo_share"] == pytest.approx(1) and table.loc["probe", "over_placebo"] == 0
+
+
 def test_gap_not_separated_gives_words_and_no_number():
     flat = simulate_records(n_items=100, accuracies={"icl": (.45, .45), "placebo": (.45, .45)})
     table = sgr_table(flat)
