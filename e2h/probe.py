@@ -179,7 +179,7 @@ class LinearProbe:
         "A trained probe; `seed` draws folds, first weights and random labels."
         return fit_probe(self, lm, items, seed)
 
-# %% ../nbs/api/32_probe.ipynb #3a7ae84b
+# %% ../nbs/api/32_probe.ipynb #f53a80f6
 def fit_probe(
     method:LinearProbe,  # hyper-parameters
     lm:LM,               # the model
@@ -187,6 +187,8 @@ def fit_probe(
     seed:int,            # for folds, first weights and random labels
 ) -> object:             # a `ProbePredictor`
     "Scale, choose the penalty, fit."
+    few = items.loc[items["choices"].str.len() < 2, "item_id"]
+    if len(few): raise ValueError(f"item '{few.iloc[0]}' has fewer than two choices; a probe needs some to choose among")
     x_N, gold = features(lm, items, probe_layers(lm, method.layers), method.format), items["answer"].to_numpy()
     if method.labels == "random": gold = random_labels(items, seed)
     scale = feature_scale(x_N)
