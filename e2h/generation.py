@@ -8,15 +8,16 @@ __all__ = ['MARKS', 'TIDY', 'THOUSANDS', 'DIGITS', 'DECIMAL', 'FRACTION', 'SIGN'
            'next_tokens', 'write_group', 'write_alone', 'text_of', 'stop_tokens', 'generate', 'check_kind',
            'original_number', 'original_answer', 'same_answer_original', 'first_answer', 'marked_lines', 'tidy_numbers',
            'number_value', 'number_text', 'read_number', 'closing_number', 'choice_pattern', 'read_choice',
-           'leading_choice', 'find_answer', 'same_answer']
+           'leading_choice', 'find_answer', 'same_answer', 'room_for', 'written_predictions']
 
-# %% ../nbs/api/26_generation.ipynb #749c8cac
+# %% ../nbs/api/26_generation.ipynb #c2019d92
 import re
 import unicodedata
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import partial
 import numpy as np
+import pandas as pd
 from tqdm.auto import tqdm
 from .lm import LM, require
 from e2h.scoring import Row, check_context, common_prefix, encode, grow, logits_at, pass_inputs, prefix_cache, scoring_path, \
@@ -123,16 +124,18 @@ def stop_tokens(
     more = lm.model.generation_config.eos_token_id
     return {lm.tokenizer.eos_token_id, *([] if more is None else np.atleast_1d(more).tolist())}
 
-# %% ../nbs/api/26_generation.ipynb #5749e5b2
+# %% ../nbs/api/26_generation.ipynb #3ad1fc79
 def generate(
     lm:LM,                   # the model
     prompts:list[str],       # N full prompt strings
     max_new_tokens:int=300,  # most tokens to write for each
     ended=end_of_answer,     # function of the text so far: how much of it to keep, or None to go on
     at_once:int=16,          # rows written together
+    join:str="whole",        # "chat" where prompts bring their special tokens along, see `tokenise`
 ) -> list[str]:              # N continuations; ValueError for a prompt longer than the context
     "Greedy continuations; what the prompts share in front is computed once."
-    rows, texts = [Row(tokens, len(tokens)) for tokens in encode(lm, prompts)], [""] * len(prompts)
+    ids, texts = encode(lm, prompts, join != "chat", join == "chat"), [""] * len(prompts)
+    rows = [Row(tokens, len(tokens)) for tokens in ids]
     if not rows: return []
     bare = [i for i, row in enumerate(rows) if not row.tokens]
     if bare: raise ValueError(f"prompts[{bare[0]}] is empty and {lm.name} begins with no token of its own; give it some text")
@@ -386,3 +389,28 @@ def same_answer(
         raise ValueError(f"gold is {gold!r}, which is not "
                          f"{'one number' if kind == 'number' else f'one of {kind}'}; correct the item")
     return read(pred) == right
+
+# %% ../nbs/api/26_generation.ipynb #5b7d94a7
+def room_for(
+    items:pd.DataFrame, # items to be answered in words
+) -> int:               # tokens
+    "How much may be written: 300 tokens for word problems, 100 where there are choices (paper's code)."
+    return 300 if (items["choices"].str.len() == 1).any() else 100
+
+# %% ../nbs/api/26_generation.ipynb #884fbfc1
+def written_predictions(
+    lm:LM,               # the model
+    items:pd.DataFrame,  # N items
+    prompts:list[str],   # N full prompt strings
+    join:str="whole",    # see `tokenise`
+    n_dropped:list|int=0,# shots that did not fit
+) -> pd.DataFrame:       # item_id, pred, correct, n_dropped, text; logprobs and what belongs to them are missing
+    "Let the model write, and read its answers (paper, appendix on prompts)."
+    kinds = ["number" if len(choices) == 1 else list(choices) for choices in items["choices"]]
+    texts = generate(lm, prompts, room_for(items), join=join)
+    pred = [find_answer(text, kind) for text, kind in zip(texts, kinds)]
+    gold = [choices[answer] for choices, answer in zip(items["choices"], items["answer"])]
+    empty = pd.Series([None] * len(items), dtype=object)
+    return pd.DataFrame(dict(
+        item_id=items["item_id"].tolist(), pred=pred, correct=[int(same_answer(*of)) for of in zip(pred, gold, kinds)],
+        logprobs=empty, n_tokens=empty, n_chars=empty, logp_gold=np.nan, n_dropped=n_dropped, text=texts))

@@ -458,13 +458,14 @@ class Preflight:
         "The findings as JSON values."
         return {"verdict": self.verdict} | {name: json_value(value) for name, value in asdict(self).items()}
 
-# %% ../nbs/api/61_preflight.ipynb #6404b85c
+# %% ../nbs/api/61_preflight.ipynb #89762778
 def json_value(
-    value,  # a table, a dict, or a number or text
+    value,  # a table, a number or text, or a dict or list of them
 ):          # the same as JSON has it: lists, dicts, numbers, None for what is not a finite number
     "Turn a finding into what JSON can hold."
     if isinstance(value, pd.DataFrame): return json.loads(value.to_json(orient="records"))
     if isinstance(value, dict): return {str(name): json_value(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)): return [json_value(inner) for inner in value]
     if isinstance(value, np.generic): value = value.item()
     return None if isinstance(value, float) and not np.isfinite(value) else value
 

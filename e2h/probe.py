@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['PENALTIES', 'SOLVERS', 'probe_layers', 'features', 'feature_scale', 'differences', 'choice_loss', 'fit_rows',
-           'choose_l2', 'original_weights', 'mean_difference', 'LinearProbe', 'fit_probe', 'random_labels',
-           'choice_tokens', 'ProbePredictor']
+           'choose_l2', 'original_weights', 'mean_difference', 'LinearProbe', 'fit_probe', 'choice_tokens',
+           'ProbePredictor']
 
-# %% ../nbs/api/32_probe.ipynb #868ca262
+# %% ../nbs/api/32_probe.ipynb #7b748e50
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from .lm import LM
-from .prompts import FORMATS, choice_strings, prompts
+from .prompts import FORMATS, choice_strings, model_prompts
 from .scoring import choice_states, predictions, tokenise
+from .splits import random_labels
 
 # %% ../nbs/api/32_probe.ipynb #01215305
 def probe_layers(
@@ -26,7 +27,7 @@ def probe_layers(
     if layers != "paper": return tuple(layers)
     return (n_states + 1) // 2, n_states - 1
 
-# %% ../nbs/api/32_probe.ipynb #53abdc1e
+# %% ../nbs/api/32_probe.ipynb #01e7aa06
 def features(
     lm:LM,               # the model
     items:pd.DataFrame,  # N items
@@ -34,7 +35,7 @@ def features(
     format:str,          # prompt format
 ) -> list[np.ndarray]:   # N arrays [C, len(layers) * H], float64
     "Features of every choice, behind the zero-shot prompt."
-    texts = prompts(items, format=format, model_name=lm.name)
+    texts = model_prompts(lm, items, format=format)
     states = choice_states(lm, texts, choice_strings(items, format), layers, FORMATS[format].join)
     return [s.reshape(len(s), -1).astype(float) for s in states]
 
@@ -179,7 +180,7 @@ class LinearProbe:
         "A trained probe; `seed` draws folds, first weights and random labels."
         return fit_probe(self, lm, items, seed)
 
-# %% ../nbs/api/32_probe.ipynb #f53a80f6
+# %% ../nbs/api/32_probe.ipynb #a58502ef
 def fit_probe(
     method:LinearProbe,  # hyper-parameters
     lm:LM,               # the model
@@ -190,7 +191,7 @@ def fit_probe(
     few = items.loc[items["choices"].str.len() < 2, "item_id"]
     if len(few): raise ValueError(f"item '{few.iloc[0]}' has fewer than two choices; a probe needs some to choose among")
     x_N, gold = features(lm, items, probe_layers(lm, method.layers), method.format), items["answer"].to_numpy()
-    if method.labels == "random": gold = random_labels(items, seed)
+    if method.labels == "random": gold = np.array(random_labels(items, np.random.default_rng([seed, 7])))
     scale = feature_scale(x_N)
     z_N = [x / scale for x in x_N]
     if method.solver == "original": w, info = original_weights(z_N, gold, seed)
@@ -203,24 +204,14 @@ def fit_probe(
         w, info = a @ d, dict(l2=l2, **info)
     return ProbePredictor(lm, method, w / scale, info)
 
-# %% ../nbs/api/32_probe.ipynb #db9b10f6
-def random_labels(
-    items:pd.DataFrame, # N items with `choices`
-    seed:int,           # of the draw
-) -> np.ndarray:        # [N] one of each item's choices, right now and then
-    "Labels that say nothing."
-    rng = np.random.default_rng([seed, 7])
-    return np.array([int(rng.integers(len(choices))) for choices in items["choices"]])
-
-# %% ../nbs/api/32_probe.ipynb #4c5b67ba
+# %% ../nbs/api/32_probe.ipynb #d55211f4
 def choice_tokens(
     lm:LM,               # whose tokenizer
     items:pd.DataFrame,  # N items
     format:str,          # prompt format
 ) -> list[list[int]]:    # N lists, tokens of each choice
     "Length of every choice in tokens, behind its prompt."
-    rows = tokenise(lm, prompts(items, format=format, model_name=lm.name), choice_strings(items, format),
-                    FORMATS[format].join)
+    rows = tokenise(lm, model_prompts(lm, items, format=format), choice_strings(items, format), FORMATS[format].join)
     return [[len(row.tokens) - row.start for row in item] for item in rows]
 
 # %% ../nbs/api/32_probe.ipynb #aa0f8207

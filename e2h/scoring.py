@@ -29,20 +29,21 @@ class Row:
     tokens: list  # token ids of the whole row
     start: int    # position of the first scored token; at least 1
 
-# %% ../nbs/api/24_scoring.ipynb #d6fc28e1
+# %% ../nbs/api/24_scoring.ipynb #58348407
 def tokenise(
     lm:LM,                    # whose tokenizer
     prompts:list[str],        # N full prompt strings
     choices:list[list[str]],  # for each prompt its choices, leading space included
-    join:str="whole",         # "whole": tokens of prompt + choice; "apart": tokenised separately, as the original does
+    join:str="whole",         # "whole": tokens of prompt + choice; "apart": tokenised separately, as the original does;
+                              # "chat": as whole, but the prompt brings its special tokens along
 ) -> list[list[Row]]:         # for each prompt one row a choice; ValueError if nothing is left to score
     "Token rows exactly as one full row per choice would have them."
     bare = [i for i, cs in enumerate(choices) if not len(cs)]
     if bare: raise ValueError(f"prompts[{bare[0]}] has no choices; give it some")
     flat = [(i, c) for i, cs in enumerate(choices) for c in cs]
-    if join == "whole":
-        heads = encode(lm, prompts)
-        rows = encode(lm, [prompts[i] + c for i, c in flat])
+    if join != "apart":
+        heads = encode(lm, prompts, join != "chat", join == "chat")
+        rows = encode(lm, [prompts[i] + c for i, c in flat], join != "chat", join == "chat")
     else:
         heads = [original_bos(lm) + tokens for tokens in encode(lm, prompts, special=False)]
         rows = [heads[i] + tail for (i, _), tail in zip(flat, encode(lm, [c for _, c in flat], special=False))]
@@ -55,14 +56,15 @@ def tokenise(
         out[i].append(Row(tokens, min(len(heads[i]), len(tokens) - 1)))
     return out
 
-# %% ../nbs/api/24_scoring.ipynb #291adcae
+# %% ../nbs/api/24_scoring.ipynb #cd3e9bb7
 def encode(
     lm:LM,              # whose tokenizer
     texts:list[str],    # a batch
     special:bool=True,  # begin as the tokenizer does, with its BOS if it has the habit
+    chat:bool=False,    # special tokens typed inside a text are what they say; otherwise they are text
 ) -> list[list[int]]:   # token ids, without the EOS that some tokenizers add
-    "Tokenise texts; special tokens typed inside a text are text."
-    def ids(some): return lm.tokenizer(some, add_special_tokens=special, split_special_tokens=True)["input_ids"]
+    "Tokenise texts."
+    def ids(some): return lm.tokenizer(some, add_special_tokens=special, split_special_tokens=not chat)["input_ids"]
     plain, [full] = lm.tokenizer("a", add_special_tokens=False)["input_ids"], ids(["a"])
     added = next(len(full) - at - len(plain) for at in range(len(full)) if full[at:at + len(plain)] == plain)
     parts = (ids(texts[at:at + 1000]) for at in range(0, len(texts), 1000))  # all at once would take 100 bytes a token
@@ -536,7 +538,7 @@ def write_states(
             raise
     os.replace(out.name, file)
 
-# %% ../nbs/api/24_scoring.ipynb #ce2ace05
+# %% ../nbs/api/24_scoring.ipynb #8f4c5a12
 def predictions(
     items:pd.DataFrame,      # the N items that were answered
     logprobs:list,           # N arrays of scores, one number a choice
@@ -545,6 +547,9 @@ def predictions(
     **more,                  # further columns, such as `prior`
 ) -> pd.DataFrame:           # item_id, pred, correct, logprobs, n_tokens, n_chars, logp_gold, n_dropped
     "The predictions frame; the pick is the choice with the highest score, the first of equals."
+    few = items.loc[items["choices"].str.len() < 2, "item_id"]
+    if len(few): raise ValueError(f"item {few.iloc[0]!r} has one choice, and nothing to choose among: ask for an answer in "
+                                  "words, cot=True")
     picks = [int(np.argmax(scores)) for scores in logprobs]
     gold = items["answer"].tolist()
     return pd.DataFrame(dict(

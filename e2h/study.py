@@ -4,18 +4,20 @@
 
 # %% auto #0
 __all__ = ['SPECIMEN', 'DONE', 'TAKEN', 'TRIES', 'EARLY', 'PATIENCE', 'TOKENS_A_WORD', 'SPEED', 'CELL_BYTES', 'ANSWER_BYTES',
-           'Study', 'listed', 'draw_splits', 'n_items', 'check_study', 'check_sizes', 'split_study', 'check_methods',
-           'Cell', 'plan', 'cells_of', 'levelled_items', 'code_version', 'library_version', 'identity', 'item_digests',
-           'Part', 'Worker', 'find_cell', 'summary', 'run_cell', 'peak_mb', 'versions', 'check_models', 'run_study',
-           'run_here', 'time_left', 'follow', 'Teller', 'study_settings', 'items_table', 'Ray', 'portable', 'next_cell',
-           'hiring', 'cluster', 'run_on_ray', 'Crew', 'lose', 'cell_tokens', 'model_size', 'plan_table', 'item_words']
+           'Study', 'listed', 'draw_splits', 'ordered_split', 'n_items', 'check_study', 'check_sizes', 'split_study',
+           'check_methods', 'Cell', 'plan', 'cells_of', 'own_floors', 'levelled_items', 'code_version',
+           'library_version', 'identity', 'item_digests', 'Part', 'Worker', 'find_cell', 'summary', 'right_answers',
+           'describe_sample', 'run_cell', 'peak_mb', 'versions', 'check_models', 'run_study', 'run_here', 'time_left',
+           'follow', 'Teller', 'study_settings', 'items_table', 'Ray', 'portable', 'next_cell', 'hiring', 'cluster',
+           'run_on_ray', 'Crew', 'lose', 'cell_tokens', 'model_size', 'plan_table', 'item_words']
 
-# %% ../nbs/api/60_study.ipynb #0a02d49c
+# %% ../nbs/api/60_study.ipynb #5e02bd72
 import ast
 import dataclasses
 import gc
 import hashlib
 import inspect
+import json
 import os
 import re
 import sys
@@ -35,11 +37,11 @@ from .data import check_items, items_digest
 from .hardness import hardness_measures, item_levels, measure as hardness
 from .icl import ZeroShot
 from .lm import LM, LMSource
-from .prompts import choice_strings, get_format, prompts, shots_text
-from .splits import draw_shared_split, draw_split
+from .prompts import choice_strings, get_format, model_prompts, shots_text
+from .splits import arm_name, draw_shared_split, draw_split, in_order_of, noisy_labels, read_arm
 from .store import CELL_SETTINGS, Store, cell_hash, claim, intact, log_event, open_store, write_cell
 
-# %% ../nbs/api/60_study.ipynb #42ea546e
+# %% ../nbs/api/60_study.ipynb #df4119e6
 @dataclass
 class Study:
     "Items, models, methods and what to train on: the grid is their product. Lists are allowed wherever they make sense."
@@ -47,12 +49,13 @@ class Study:
     lm: LM | LMSource | list              # model or models; a source is loaded when its turn comes
     measure: str | list                   # hardness measure or measures; of several data sets, each takes those it has
     methods: list                         # such as [ICL(k=10), LinearProbe()]
-    train_on: list = field(default_factory=lambda: ["easy", "hard"])  # levels, or "all"
+    train_on: list = field(default_factory=lambda: ["easy", "hard"])  # levels, "all", or mixtures: {"easy": .5, "hard": .5}
     n_train: int | list = 160             # training items; a method with `k` takes k
     n_test: int | None = None             # test items per level; None: half of each level, at most 600
     seeds: int = 5                        # draws of training and test items
+    noise: float | list = 0.              # share of wrong training labels, see `noisy_labels`
     format: str | list | None = None      # prompt format or formats; None: each method's own
-    original: bool = False                # the paper's own splits, see `draw_split`
+    original: bool = False                # the paper's own splits and label noise, see `draw_split`, `noisy_labels`
     cutoffs: dict = field(default_factory=dict)  # measure -> (easy_max, hard_min) of one's own
 
     def __post_init__(self): self.parts = check_study(self)
@@ -82,22 +85,33 @@ def listed(
     "A list of one, or the list that was given."
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
-# %% ../nbs/api/60_study.ipynb #d30343ff
+# %% ../nbs/api/60_study.ipynb #5917f4c9
 def draw_splits(
     study:Study,  # the study, of one data set
 ) -> dict:        # (measure, seed, train_on, n) -> `Split`; the measure is None where one draw serves all
     "All splits of a study."
     levels, splits = study.levels, {}
-    sizes = sorted({n for method in study.methods if method.name != "zeroshot" for n in n_items(study, method)})
+    sizes = sorted({n for method in study.methods if not isinstance(method, ZeroShot) for n in n_items(study, method)})
     for seed in range(study.seeds):
         for n in sizes:
-            for train_on in listed(study.train_on):
+            for train_on in map(arm_name, listed(study.train_on)):
                 if train_on == "all" and not study.original:
                     shared = draw_shared_split(study.items, list(levels.values()), n, study.n_test, seed)
                     splits[None, seed, "all", n] = shared
-                else: splits |= {(name, seed, train_on, n): draw_split(study.items, level, train_on, n, study.n_test, seed,
-                                                                       study.original) for name, level in levels.items()}
+                else: splits |= {(name, seed, train_on, n): ordered_split(study, name, train_on, n, seed) for name in levels}
     return splits
+
+# %% ../nbs/api/60_study.ipynb #bd980575
+def ordered_split(
+    study:Study,   # of one data set
+    measure:str,   # one of its measures
+    train_on:str,  # an arm, see `read_arm`
+    n:int,         # training items
+    seed:int,      # the seed
+):                 # a `Split`
+    "One draw, in the order that the arm asks for."
+    split = draw_split(study.items, study.levels[measure], train_on, n, study.n_test, seed, study.original)
+    return in_order_of(split, hardness(study.items, measure).set_axis(study.items["item_id"]), read_arm(train_on)[1])
 
 # %% ../nbs/api/60_study.ipynb #d11e7f6b
 def n_items(
@@ -107,14 +121,15 @@ def n_items(
     "How many items a method trains on: its own `k`, or the study's `n_train`."
     return [method.k] if hasattr(method, "k") else listed(study.n_train)
 
-# %% ../nbs/api/60_study.ipynb #95be2e4e
+# %% ../nbs/api/60_study.ipynb #062386dd
 def check_study(
     study:Study,    # as given
 ) -> list[Study]:   # one study for each data set; ValueError or KeyError with one sentence if something is wrong
     "Check a study's settings before a model runs."
     study.methods = listed(study.methods)
     for name in listed(study.format or []): get_format(name)
-    check_sizes(seeds=study.seeds, n_train=study.n_train, n_test=1 if study.n_test is None else study.n_test)
+    check_sizes(seeds=study.seeds, n_train=study.n_train, n_test=1 if study.n_test is None else study.n_test,
+                noise=study.noise)
     for lm in listed(study.lm):
         if not isinstance(lm, (LM, LMSource)):
             raise ValueError(f"lm is {lm!r}; give a loaded model, LM.load({lm!r}), or LMSource({lm!r})")
@@ -126,13 +141,15 @@ def check_study(
     _ = study.splits
     return [study]
 
-# %% ../nbs/api/60_study.ipynb #e0aa5eb0
+# %% ../nbs/api/60_study.ipynb #96877bfd
 def check_sizes(
     **sizes,  # name -> a number or a list of numbers
-) -> None:    # ValueError for what is no whole number, or below 1
+) -> None:    # ValueError for what is no whole number, or below 1, and for a noise that is no share
     "Check what counts something."
     for name, value in ((name, value) for name, values in sizes.items() for value in listed(values)):
-        if not isinstance(value, int) or value < 1: raise ValueError(f"{name}={value!r}; give a whole number, 1 or more")
+        if name == "noise" and not 0 <= value <= 1: raise ValueError(f"noise={value!r}; give a share, between 0 and 1")
+        if name != "noise" and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name}={value!r}; give a whole number, 1 or more")
 
 # %% ../nbs/api/60_study.ipynb #3f542da8
 def split_study(
@@ -166,18 +183,20 @@ def check_methods(
     names = [(m.name, repr(m)) for m in methods]
     if len(set(names)) < len(names): raise ValueError(f"methods holds the same method twice: {[n for n, _ in names]}")
 
-# %% ../nbs/api/60_study.ipynb #45d1f83a
+# %% ../nbs/api/60_study.ipynb #549084c4
 @dataclass(frozen=True)
 class Cell:
     "One condition: who trains on what, and who is tested."
     dataset: str          # name of the data set
     lm: LM | LMSource     # the model
     method: object        # hyper-parameters, prompt format included
-    train_on: str         # "none", "easy", "medium", "hard", "all"
+    train_on: str         # "none", "easy", "medium", "hard", "all", or a mixture by its name
     measure: str | None   # the measure that defines the level; None where it plays no part
     seed: int             # the draw
     train_ids: list       # in the order of drawing
     test_ids: list        # who is tested
+    noise: float = 0.       # share of wrong labels in training
+    noise_rule: str = "exact" # or "paper", see `noisy_labels`
     code: str | None = None # `code_version` of the method, where the cell travels without its source
 
     @property
@@ -185,6 +204,7 @@ class Cell:
         "The cell in a few words."
         model = self.lm.name if isinstance(self.lm, LM) else self.lm.label
         trained = f" on {len(self.train_ids)} {self.train_on}, seed {self.seed}" if self.train_ids else ""
+        if self.noise: trained += f", noise {self.noise:g}"
         return f"{self.dataset}, {model}: {self.method.name}{trained}"
 
 # %% ../nbs/api/60_study.ipynb #9e6846bd
@@ -196,7 +216,7 @@ def plan(
     return [cell for lm in listed(study.lm) for part in study.parts for format in listed(study.format or own)
             for cell in cells_of(part, lm, format)]
 
-# %% ../nbs/api/60_study.ipynb #7faaa783
+# %% ../nbs/api/60_study.ipynb #9435b943
 def cells_of(
     study:Study,      # of one data set
     lm:LM|LMSource,   # one of its models
@@ -204,14 +224,29 @@ def cells_of(
 ) -> list[Cell]:      # zero-shot first
     "The cells of one model and one format."
     methods = [m for m in study.methods if study.format or m.format == format]
-    zero_shot = ZeroShot(format, any(getattr(m, "prior", False) for m in methods))
     everyone, name = sorted(levelled_items(study)["item_id"]), study.items.attrs["dataset"]
-    cells = [Cell(name, lm, zero_shot, "none", None, 0, [], everyone)]
-    for method in (m for m in methods if m.name != "zeroshot"):
+    floors = {m.name: dataclasses.replace(m, format=format) for m in methods if isinstance(m, ZeroShot)}
+    floors = {m.name: m for m in own_floors(study, methods, format)} | floors
+    cells = [Cell(name, lm, floor, "none", None, 0, [], everyone) for floor in floors.values()]
+    rule = "paper" if study.original else "exact"
+    for method in (m for m in methods if not isinstance(m, ZeroShot)):
         sizes, method = n_items(study, method), dataclasses.replace(method, format=format)
-        cells += [Cell(name, lm, method, train_on, measure, seed, split.train_ids, split.test_ids)
-                  for (measure, seed, train_on, n), split in study.splits.items() if n in sizes]
+        cells += [Cell(name, lm, method, train_on, measure, seed, split.train_ids, split.test_ids, noise, rule)
+                  for (measure, seed, train_on, n), split in study.splits.items() if n in sizes
+                  for noise in map(float, listed(study.noise))]
     return cells
+
+# %% ../nbs/api/60_study.ipynb #b4ee5388
+def own_floors(
+    study:Study,    # of one data set
+    methods:list,   # those of one prompt format
+    format:str,     # the format
+) -> list:          # one or two `ZeroShot`
+    "The zero-shot arms that methods are compared with: by choices, and in words where there is a chain of thought."
+    words = any(getattr(m, "cot", False) for m in methods)
+    scored = [ZeroShot(format, any(getattr(m, "prior", False) for m in methods))]
+    if (study.items["choices"].str.len() == 1).any(): scored = [] if words else scored  # free text: nothing to choose among
+    return scored + [ZeroShot(format, cot=True)] * words
 
 # %% ../nbs/api/60_study.ipynb #525793f3
 def levelled_items(
@@ -221,14 +256,14 @@ def levelled_items(
     known = pd.concat([levels.notna() for levels in study.levels.values()], axis=1).any(axis=1)
     return study.items[known.to_numpy()].reset_index(drop=True)
 
-# %% ../nbs/api/60_study.ipynb #2b472c2d
+# %% ../nbs/api/60_study.ipynb #6c7a3f34
 @cache
 def code_version(
     method_class,   # class of a method
 ) -> str:           # hash of the code that it runs, comments aside
     "Hash of the code that computes a cell; ValueError if it cannot be read."
     modules = [sys.modules[cls.__module__] for cls in method_class.__mro__[:-1]]
-    files = [import_module(f"e2h.{name}").__file__ for name in ("lm", "prompts", "scoring")]
+    files = [import_module(f"e2h.{name}").__file__ for name in ("lm", "prompts", "splits", "scoring", "generation")]
     files += [module.__file__ for module in modules if getattr(module, "__file__", None)]
     typed = [function for cls, module in zip(method_class.__mro__, modules) if not getattr(module, "__file__", None)
              for _, function in sorted(vars(cls).items()) if inspect.isfunction(function)]
@@ -245,7 +280,7 @@ def library_version() -> str:  # hash of all modules of e2h, comments aside
     files = sorted(Path(import_module("e2h").__file__).parent.glob("*.py"))
     return cell_hash({file.name: ast.unparse(ast.parse(file.read_text(encoding="utf-8"))) for file in files})
 
-# %% ../nbs/api/60_study.ipynb #a9ad6af2
+# %% ../nbs/api/60_study.ipynb #195c5f36
 def identity(
     cell:Cell,      # what is computed
     lm:LM,          # its model, loaded
@@ -256,21 +291,22 @@ def identity(
     used = [digests[item] for item in [*cell.train_ids, *cell.test_ids]]
     return dict(dataset=cell.dataset, model=lm.name, fingerprint=lm.fingerprint, quant=lm.quant or "none", dtype=lm.dtype,
                 device=lm.device.type, format=cell.method.format, method=cell.method.name, settings=settings,
-                train_on=cell.train_on, measure=cell.measure, n_train=len(cell.train_ids), seed=cell.seed, noise=0.,
+                train_on=cell.train_on, measure=cell.measure, n_train=len(cell.train_ids), seed=cell.seed, noise=cell.noise,
                 train_ids=list(cell.train_ids), test_ids=list(cell.test_ids), items=cell_hash({"items": used}),
-                code=cell.code or code_version(type(cell.method)))
+                code=cell.code or code_version(type(cell.method))) | (dict(noise_rule=cell.noise_rule) if cell.noise else {})
 
-# %% ../nbs/api/60_study.ipynb #7ef9ffba
+# %% ../nbs/api/60_study.ipynb #2d858ced
 SPECIMEN = pd.DataFrame({"question": ["?"], "choices": [["a", "b"]], "answer": [0]})  # to be written as a solved example
 
+# %% ../nbs/api/60_study.ipynb #934a5a0b
 def item_digests(
     items:pd.DataFrame,  # items, N rows
     format:str,          # prompt format
-    model_name:str,      # read by the paper's original format
+    lm,                  # the model: its name and its chat template may be read
 ) -> dict:               # item_id -> 24 hexadecimal digits
     "A digest of each item as the model reads it: prompt and choices as written, right answer, rationale, cluster."
     shot = shots_text(SPECIMEN, get_format(format))
-    texts, choices = prompts(items, format=format, model_name=model_name), choice_strings(items, format)
+    texts, choices = model_prompts(lm, items, format=format), choice_strings(items, format)
     rows = zip(items["item_id"], items["answer"], items["rationale"], items["cluster"], texts, choices, strict=True)
     return {row[0]: cell_hash({"shot": shot, "item": [*map(str, row[:4]), *row[4:]]}) for row in rows}
 
@@ -312,7 +348,7 @@ class Worker:
         known, found = find_cell(self, cell)
         return found or summary("cell finished", run_cell(cell, self.model(cell.lm), known, self.parts[cell.dataset]))
 
-# %% ../nbs/api/60_study.ipynb #5c562783
+# %% ../nbs/api/60_study.ipynb #9600b687
 def find_cell(
     worker:Worker,  # with the items
     cell:Cell,      # what is wanted
@@ -322,7 +358,7 @@ def find_cell(
     key = (cell.dataset, cell.method.format, lm.name, lm.quant, lm.dtype)
     if key not in worker.digests:
         check_models(part.store.manifests(), [lm], part.store.path)
-        worker.digests[key] = item_digests(part.items, cell.method.format, lm.name)
+        worker.digests[key] = item_digests(part.items, cell.method.format, lm)
     known = identity(cell, lm, worker.digests[key])
     there = intact(part.store.file(cell_hash(known)))
     return known, there and summary("cell found", there[1])
@@ -336,7 +372,33 @@ def summary(
     names = ["run_id", "dataset", "model", "quant", "format", "method", "train_on", "n_train", "seed", "seconds", "peak_mb"]
     return dict(event=event, **{name: manifest[name] for name in names}, accuracy=round(manifest["accuracy"], 4))
 
-# %% ../nbs/api/60_study.ipynb #1ce51367
+# %% ../nbs/api/60_study.ipynb #500faffe
+def right_answers(
+    items:pd.DataFrame, # N items
+) -> pd.Series:         # N texts
+    "The text of every right answer."
+    return pd.Series([choices[answer] for choices, answer in zip(items["choices"], items["answer"])], dtype=object)
+
+# %% ../nbs/api/60_study.ipynb #cc707db5
+def describe_sample(
+    train:pd.DataFrame,       # training items
+    test:pd.DataFrame,        # test items
+    predictions:pd.DataFrame, # for the test items, in their order
+) -> dict:                    # JSON values
+    "What training and test items are like, and accuracy for answers seen and unseen in training."
+    def facts(items):
+        if not len(items): return None
+        values = pd.DataFrame({name: hardness(items, name).astype(float) for name in hardness_measures(items)})
+        about = {name: items[name].value_counts().to_dict() for name in ("relation", "subject") if name in items}
+        return dict(hardness=json.loads(values.agg(["mean", "std"]).to_json(double_precision=6)), **about,
+                    answer_places={str(place): n for place, n in items["answer"].value_counts().sort_index().items()},
+                    answers=right_answers(items).value_counts().head(20).to_dict())
+    known = right_answers(test).isin(right_answers(train)).to_numpy()
+    seen = {name: dict(n=int(rows.sum()), accuracy=float(predictions["correct"][rows].mean()) if rows.any() else None)
+            for name, rows in (("seen", known), ("unseen", ~known))}
+    return dict(train=facts(train), test=facts(test), answers_in_training=seen)
+
+# %% ../nbs/api/60_study.ipynb #d26d53c8
 def run_cell(
     cell:Cell,   # what to compute
     lm:LM,       # its model
@@ -347,14 +409,17 @@ def run_cell(
     start, by_id = time.time(), part.items.set_index("item_id", drop=False)
     try:
         if hasattr(cell.method, "prepare"): cell.method.prepare(lm, part.items)
-        predictor = cell.method.fit(lm, by_id.loc[cell.train_ids].reset_index(drop=True), cell.seed)
-        predictions = predictor.predict(by_id.loc[cell.test_ids].reset_index(drop=True))
+        train, test = (by_id.loc[ids].reset_index(drop=True) for ids in (cell.train_ids, cell.test_ids))
+        if cell.noise: train = noisy_labels(train, cell.noise, cell.seed, cell.noise_rule == "paper")
+        predictor = cell.method.fit(lm, train, cell.seed)
+        predictions = predictor.predict(test)
     except Exception as e:
         e.add_note(f"in cell: {cell.title}")
         raise
     kept = {k: v for k, v in known.items() if k != "test_ids"}
     manifest = dict(kept, run_id=cell_hash(known), n_test=len(predictions), accuracy=float(predictions["correct"].mean()),
-        log=predictor.log, seconds=round(time.time() - start, 2), peak_mb=peak_mb(), versions=versions(),
+        log=predictor.log, sample=describe_sample(train, test, predictions), seconds=round(time.time() - start, 2),
+        peak_mb=peak_mb(), model_mb=round(lm.model.get_memory_footprint() / 1e6), versions=versions(),
         created=datetime.now(timezone.utc).isoformat())
     write_cell(part.store.file(manifest["run_id"]), predictions, manifest)
     return manifest
@@ -688,7 +753,7 @@ def _result(ray, promise, cell, parts:dict) -> dict:
         raise OSError(f"a worker wrote {file}, but it cannot be seen here: give a run folder that all machines share")
     return facts
 
-# %% ../nbs/api/60_study.ipynb #3f9d96aa
+# %% ../nbs/api/60_study.ipynb #61642cda
 TOKENS_A_WORD, SPEED = 1.7, 1e14     # of what a model reads; operations a second
 CELL_BYTES, ANSWER_BYTES = 3000, 40  # on disk
 
@@ -699,7 +764,8 @@ def cell_tokens(
 ) -> float:         # tokens, counting those of training three times
     "About how many tokens a cell reads."
     read = 0 if hasattr(method, "prepare") else tested
-    times = 1 if hasattr(method, "k") else 3 * getattr(method, "epochs", 0)
+    epochs = getattr(method, "epochs", 0)
+    times = 1 if hasattr(method, "k") else 3 * (10 if epochs is None else epochs)  # None: the paper's schedule, often ten
     return TOKENS_A_WORD * (read + times * trained)
 
 # %% ../nbs/api/60_study.ipynb #a81d63dc

@@ -29,7 +29,7 @@ def names(study):
     "The names of all cells of a study, in the order of its plan."
     lm, found = study.lm, []
     for cell in study.cells():
-        digests = item_digests(levelled_items(study), cell.method.format, lm.name)
+        digests = item_digests(levelled_items(study), cell.method.format, lm)
         found.append(cell_hash(identity(cell, lm, digests)))
     return found
 
@@ -121,19 +121,19 @@ OTHER = {
 
 @pytest.mark.parametrize("what", OTHER)
 def test_a_part_of_the_cell(study, what):
-    digests, cell = item_digests(levelled_items(study), "cloze", study.lm.name), study.cells()[1]
+    digests, cell = item_digests(levelled_items(study), "cloze", study.lm), study.cells()[1]
     assert identity(cell, study.lm, digests) == identity(cell, study.lm, digests)
     assert cell_hash(identity(cell, study.lm, digests)) != cell_hash(identity(OTHER[what](cell), study.lm, digests))
 
 
 METHODS = [ICL(2), LinearProbe(), QLoRA()]
 OTHERS = dict(k=3, labels="random", prior=True, layers=(1,), l2=.5, r=8, alpha=16, dropout=.2, targets=("q_proj",),
-              epochs=2, lr=2e-3, batch=4, solver="original")
+              epochs=2, lr=2e-3, batch=4, solver="original", cot=True, shuffle=False, checkpointing=True)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
 def test_every_hyper_parameter(study, method):
-    digests, cell = item_digests(levelled_items(study), "cloze", study.lm.name), study.cells()[1]
+    digests, cell = item_digests(levelled_items(study), "cloze", study.lm), study.cells()[1]
     seen = {cell_hash(identity(dataclasses.replace(cell, method=method), study.lm, digests))}
     fields = [f.name for f in dataclasses.fields(method) if f.name != "format"]
     for name in fields:

@@ -57,7 +57,7 @@ def e2h(*args):
 
 @pytest.mark.parametrize("options, sentence", [
     (["--dataset", "nowhere"], "worldquiz"),
-    (["--methods", "lora"], "give some of icl, placebo, probe, probe_placebo, qlora"),
+    (["--methods", "lora"], "give some of zeroshot, blind, answer_prior"),
     (["--model", "nobody/nothing"], "pass its folder"),
     (["--measure", "charm"], "fame"),
     (["--format", "verse"], "cloze"),
