@@ -27,10 +27,10 @@ def by_rows(sets):
     found = []
     for x, gold in sets:
         d, item = differences(x, gold)
-        K, a = d @ d.T, None
-        for l2 in PENALTIES:
-            a, info = fit_rows(K, item, l2, a, tol=1e-6)
-            found.append((a @ d, info["gradient"]))
+        K, fits = d @ d.T, [(None, None)]
+        for l2 in PENALTIES: fits.append(fit_rows(K, item, l2, fits[-1][0], tol=1e-6))
+        weights = np.array([a for a, _ in fits[1:]]) @ d
+        found += [(w, info["gradient"]) for w, (_, info) in zip(weights, fits[1:])]
     return found
 
 

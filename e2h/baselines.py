@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from .scoring import predictions
 
-# %% ../nbs/api/36_baselines.ipynb #fe9e8c85
+# %% ../nbs/api/36_baselines.ipynb #11c4dcf7
 @dataclass(frozen=True)
 class AnswerPrior:
     "The choice that was right most often in training; reads no question and runs no model."
@@ -28,7 +28,8 @@ class AnswerPrior:
 
     def fit(self, lm, items:pd.DataFrame, seed:int=0) -> object:
         "A predictor with the record of every answer; model and seed play no part."
-        return PriorPredictor(self.of, prior_scores(items, self.of), {})
+        scores, chance = prior_scores(items, self.of)
+        return PriorPredictor(self.of, scores, chance, {})
 
 # %% ../nbs/api/36_baselines.ipynb #de0c6ce0
 def choice_keys(
@@ -38,28 +39,31 @@ def choice_keys(
     "What a choice is known by."
     return [c.strip().casefold() for c in choices] if of == "answer" else list(range(len(choices)))
 
-# %% ../nbs/api/36_baselines.ipynb #854c2fd6
+# %% ../nbs/api/36_baselines.ipynb #dc1b8594
 def prior_scores(
     items:pd.DataFrame, # training items
     of:str,             # "answer" or "position"
-) -> dict:              # key of a choice -> log of the share of times that it was right
+) -> tuple:             # key of a choice -> log of the share of times that it was right; and that of an unknown one
     "How often each answer was right when it was offered."
     offered, right = Counter(), Counter()
     for choices, answer in zip(items["choices"], items["answer"], strict=True):
         keys = choice_keys(choices, of)
         offered.update(keys), right.update([keys[answer]])
-    return {key: float(np.log((right[key] + 1) / (n + 2))) for key, n in offered.items()}
+    choices = items["choices"].str.len().mean()
+    scores = {key: float(np.log((right[key] + 1) / (n + choices))) for key, n in offered.items()}
+    return scores, -float(np.log(choices))
 
-# %% ../nbs/api/36_baselines.ipynb #07ee9bce
+# %% ../nbs/api/36_baselines.ipynb #3a4c2aab
 @dataclass
 class PriorPredictor:
-    "Answers items by the record of their choices; an answer that was never offered counts as a coin's toss."
+    "Answers items by the record of their choices."
     of: str       # "answer" or "position"
     scores: dict  # key of a choice -> score
+    chance: float # score of an answer that was never offered
     log: dict     # empty
 
     def predict(self, items:pd.DataFrame) -> pd.DataFrame:
         "Predictions for `items`."
-        logprobs = [np.array([self.scores.get(key, np.log(.5)) for key in choice_keys(choices, self.of)])
+        logprobs = [np.array([self.scores.get(key, self.chance) for key in choice_keys(choices, self.of)])
                     for choices in items["choices"]]
         return predictions(items, logprobs, [[len(c.split()) for c in choices] for choices in items["choices"]])

@@ -140,7 +140,7 @@ def plan_of(
             f"{total['million tokens']:,.1f} million tokens, {hours} and about {total['MB']:,.1f} MB of records")
     return f"{text}\n\n{lines}", dict(plan=as_json(table), total=total.to_dict(), memory=memory)
 
-# %% ../nbs/api/64_cli.ipynb #1a49ec6b
+# %% ../nbs/api/64_cli.ipynb #6a89fe09
 def memory_of(
     names:list[str],  # models
 ) -> tuple:           # JSON values, text
@@ -149,7 +149,7 @@ def memory_of(
     found, lines = {}, []
     for name in names:
         try: table = memory_plan(skeleton(name)).reset_index().round(2)
-        except (OSError, ModuleNotFoundError) as e: lines.append(f"memory of {name} unknown: {sentence(e)}")
+        except (OSError, ValueError, ModuleNotFoundError) as e: lines.append(f"memory of {name} unknown: {sentence(e)}")
         else:
             found[name] = as_json(table)
             lines.append(f"Memory of {name}: weights, adapters in training, keys and values of 1,000 tokens\n\n"

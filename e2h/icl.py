@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHOTS', 'PromptPredictor', 'fitting_prompts', 'kept', 'ZeroShot', 'ICL', 'draw_shots', 'sums_like']
 
-# %% ../nbs/api/30_icl.ipynb #495f9117
+# %% ../nbs/api/30_icl.ipynb #550ab728
 from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from .lm import LM
 from .generation import room_for, written_predictions
 from .prompts import FORMATS, blind, choice_strings, model_prompts
 from .scoring import encode, predictions, score_choices, tokenise
-from .splits import random_labels
+from .splits import placebo_items
 
 # %% ../nbs/api/30_icl.ipynb #3df96327
 @dataclass
@@ -121,7 +121,7 @@ class ICL:
         shown = [c[a] for c, a in zip(shots["choices"], shots["answer"])]
         return PromptPredictor(lm, shots, self.format, self.prior, self.cot, log={"shown": shown})
 
-# %% ../nbs/api/30_icl.ipynb #e484d094
+# %% ../nbs/api/30_icl.ipynb #a62c2525
 def draw_shots(
     items:pd.DataFrame,  # training items, in the order drawn
     k:int,               # examples to show
@@ -133,9 +133,9 @@ def draw_shots(
     shots = items.iloc[:k]
     if labels == "gold": return shots
     rng = np.random.default_rng([seed, k])
-    return sums_like(shots, rng) if labels == "arithmetic" else shots.assign(answer=random_labels(shots, rng))
+    return sums_like(shots, rng) if labels == "arithmetic" else placebo_items(shots, rng)
 
-# %% ../nbs/api/30_icl.ipynb #26fa229b
+# %% ../nbs/api/30_icl.ipynb #9f153b3c
 def sums_like(
     items:pd.DataFrame, # k items; each sum has as many choices
     rng,                # numpy random generator
@@ -144,7 +144,8 @@ def sums_like(
     rows = []
     for choices in items["choices"]:
         a, b = (int(x) for x in rng.integers(10, 90, 2))
-        near = rng.permutation([d for d in range(-9, 10) if d])[:len(choices) - 1]
+        reach = max(9, len(choices))
+        near = rng.permutation([d for d in range(-reach, reach + 1) if d])[:len(choices) - 1]
         place = int(rng.integers(len(choices)))
         options = [str(a + b + int(d)) for d in near]
         rows.append(dict(question=f"What is {a} plus {b}?", choices=options[:place] + [str(a + b)] + options[place:],

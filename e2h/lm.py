@@ -240,7 +240,7 @@ import numpy as np
 import pandas as pd
 from .data import read_asset
 
-# %% ../nbs/api/23_memory.ipynb #b0324f0a
+# %% ../nbs/api/23_memory.ipynb #582de708
 def skeleton(
     name:str,  # one of the paper's models, with or without its owner; a hub id, or a folder
 ):             # a transformers model on the meta device; OSError where its dimensions cannot be had
@@ -251,11 +251,12 @@ def skeleton(
     found = known.get(name) or short.get(name.lower())
     if name == "smollm2": found = known["HuggingFaceTB/SmolLM2-135M-Instruct"]
     with _quiet():
-        try: config = tf.AutoConfig.for_model(**found) if found else tf.AutoConfig.from_pretrained(name)
+        try:
+            config = tf.AutoConfig.for_model(**found) if found else tf.AutoConfig.from_pretrained(name)
+            with torch.device("meta"): return tf.AutoModelForCausalLM.from_config(config)
         except (OSError, ValueError) as e: raise OSError(_load_help(name, e)) from e
-        with torch.device("meta"): return tf.AutoModelForCausalLM.from_config(config)
 
-# %% ../nbs/api/23_memory.ipynb #7570e9d1
+# %% ../nbs/api/23_memory.ipynb #a4dcb91c
 BITS = {"float32": 32, "bfloat16": 16, "int8": 8, "nf4": 4 + 8 / 64 + 32 / (64 * 256)}  # of a weight in a linear layer
 
 def memory_plan(
@@ -264,6 +265,8 @@ def memory_plan(
 ) -> pd.DataFrame: # per precision: weights, adapters in training, keys and values of 1,000 tokens (GB), GPUs of 24, 48, 80 GB
     "Memory of a model in each precision."
     config, GB = model.config.get_text_config(), 1e9
+    if not getattr(config, "num_attention_heads", None):
+        raise ValueError(f"a {config.model_type} model remembers no keys and values: its memory cannot be planned here")
     torch, sizes = require("torch"), dict(all=sum(w.numel() for w in model.parameters()), linear=0, adapters=0)
     last = model.get_output_embeddings()
     for name, layer in model.named_modules():
@@ -272,7 +275,9 @@ def memory_plan(
             sizes["adapters"] += rank * sum(layer.weight.shape)
     sizes["linear"] += sum(w.numel() for name, w in model.named_parameters() if "experts" in name and w.dim() == 3)
     heads = config.num_attention_heads
-    groups = 1 if getattr(config, "multi_query", False) else getattr(config, "num_key_value_heads", None) or heads
+    few = 1 if getattr(config, "multi_query", False) else heads
+    if getattr(config, "new_decoder_architecture", False): few = config.num_kv_heads  # of Falcon
+    groups = getattr(config, "num_key_value_heads", None) or few
     token = 4 * config.num_hidden_layers * groups * (getattr(config, "head_dim", None) or config.hidden_size // heads)
     rows = []
     for precision, bits in BITS.items():

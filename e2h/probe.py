@@ -68,7 +68,7 @@ def choice_loss(
     total = np.exp(-top) + np.add.reduceat(weight, first)
     return np.log(total) + top, weight / total[item]
 
-# %% ../nbs/api/32_probe.ipynb #634efd5b
+# %% ../nbs/api/32_probe.ipynb #3d6f632e
 def fit_rows(
     K:np.ndarray,         # [R, R] inner products of the difference rows
     item:np.ndarray,      # [R] whose row it is
@@ -77,19 +77,20 @@ def fit_rows(
     tol:float=1e-7,       # norm of the gradient in the space of features
 ) -> tuple:               # weights of the rows [R], dict with loss, norm of the gradient, steps
     "The combination of rows that minimises the penalised loss, by Newton's method."
+    from scipy.linalg.lapack import sgesv
     n, first = item[-1] + 1, np.flatnonzero(np.diff(item, prepend=-1))
-    a = np.zeros(len(K)) if start is None else start
+    a, K_single = np.zeros(len(K)) if start is None else start, K.astype(np.float32)
     f = K @ a
     for step in range(200):
         losses, p = choice_loss(f, item)
         loss, slope = losses.mean() + l2 / 2 * a @ f, p / n + l2 * a
         info = dict(loss=float(loss), gradient=float(np.sqrt(max(slope @ K @ slope, 0))), steps=step)
         if info["gradient"] <= tol: break
-        system = p[:, None] * K
-        system -= p[:, None] * np.add.reduceat(system, first)[item]
-        system /= n
-        system[np.diag_indices(len(K))] += l2
-        move = np.linalg.solve(system, -slope)
+        share = p.astype(np.float32)[:, None]
+        system = share * K_single
+        system -= share * np.add.reduceat(system, first)[item]
+        system[np.diag_indices(len(K))] += n * l2
+        move = sgesv(system, -n * slope)[2].astype(float)
         moved = K @ move
         for size in .5 ** np.arange(40):
             ahead = choice_loss(f + size * moved, item)[0].mean() + l2 / 2 * (a + size * move) @ (f + size * moved)

@@ -54,7 +54,7 @@ def is_brief(
         raise ValueError(f"format {format.name!r} asks for the letter of a choice, but the items are free text")
     return format.show_choices and not format.letters and (len(choices) == 1 or list(choices) == ["yes", "no"])
 
-# %% ../nbs/api/20_prompts.ipynb #224f0538
+# %% ../nbs/api/20_prompts.ipynb #4451854e
 def question_text(
     question: str,   # the question; "" asks blindly
     choices: list,   # its choices
@@ -63,9 +63,8 @@ def question_text(
     "Write one question, with its lettered choices where the format shows them."
     label = "Q:" if is_brief(choices, format) else "Question:"
     text = f"{label} {question}" if question else label
-    if format.show_choices and not is_brief(choices, format):
-        text += " " + "".join(f"\n{chr(ord('A') + number)}) {choice}" for number, choice in enumerate(choices))
-    return text
+    if is_brief(choices, format) or not format.show_choices: return text
+    return text + " " + "".join(f"\n{chr(ord('A') + number)}) {choice}" for number, choice in enumerate(choices))
 
 # %% ../nbs/api/20_prompts.ipynb #7f6cad58
 def answer_line(
@@ -84,13 +83,14 @@ def answer_text(
     "Write a choice as an answer."
     return chr(ord("A") + number) if format.letters else choices[number]
 
-# %% ../nbs/api/20_prompts.ipynb #a2c8908f
+# %% ../nbs/api/20_prompts.ipynb #c9e6206e
 def reasoned(
     items: pd.DataFrame,  # solved examples, N rows
     format: Format,       # the format to write them in
 ) -> list[str]:           # N answers with the reasons before them; ValueError where there are none
     "Write how each answer is found, and then the answer."
-    for item, rationale in zip(items["item_id"], items["rationale"], strict=True):
+    rationales = items["rationale"] if "rationale" in items else [None] * len(items)
+    for item, rationale in zip(items["item_id"], rationales, strict=True):
         if not isinstance(rationale, str) or not rationale.strip():
             raise ValueError(f"item {item!r} has no rationale, which cot=True needs to train on; give it one, or cot=False")
     return [f"{rationale.strip()} So the answer is {answer_text(choices, answer, format)}" for rationale, choices, answer
@@ -113,7 +113,7 @@ def shots_text(
         for question, choices, answer in zip(shots["question"], shots["choices"], answers, strict=True)
     )
 
-# %% ../nbs/api/20_prompts.ipynb #45867d20
+# %% ../nbs/api/20_prompts.ipynb #19f608a1
 REQUEST = 'Reason step by step, and end with "So the answer is" and the answer.\n\n'
 
 def prompts(
@@ -125,6 +125,8 @@ def prompts(
 ) -> list[str]:                         # N prompts, ready for a choice, or an answer in words, to follow
     "Write the prompt of every item; a chat format still has to be put through the model's template."
     style = get_format(format)
+    if cot and style.letters:
+        raise ValueError(f"format {format!r} answers with a letter: with cot=True take another format")
     shared = REQUEST if cot and shots is None else shots_text(shots, style, cot)
     end = " " if style.original and "llama" not in model_name.lower() else ""
     return [

@@ -7,7 +7,7 @@ __all__ = ['QUERY_VALUE', 'TARGETS', 'target_layers', 'adapter', 'paper_schedule
            'Diverged', 'loss_in_memory', 'epoch_order', 'train_adapter', 'fit_adapter', 'AdapterPredictor',
            'load_adapter']
 
-# %% ../nbs/api/34_qlora.ipynb #c952cbfb
+# %% ../nbs/api/34_qlora.ipynb #2f273306
 import json, math, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ from .lm import LM, require
 from .prompts import FORMATS, choice_strings, get_format, model_prompts, reasoned
 from .scoring import Row, check_context, grow, out_of_memory, pack, predictions, score_choices, scoring_path, tokenise, \
     tree_logprobs
-from .splits import random_labels
+from .splits import placebo_items
 
 # %% ../nbs/api/34_qlora.ipynb #0ebdd9ea
 QUERY_VALUE = ("q_proj", "v_proj")
@@ -158,12 +158,14 @@ def batch_loss(
         total += loss.item()
     return total
 
-# %% ../nbs/api/34_qlora.ipynb #d6ef8caf
+# %% ../nbs/api/34_qlora.ipynb #56d5aaa7
 class Diverged(ValueError):
     "Training whose loss is no number; `predictor` holds the last good adapters."
     def __init__(self, text:str, predictor):
         super().__init__(text)
         self.predictor = predictor
+
+    def __reduce__(self): return Diverged, (str(self), None)  # a model does not travel
 
 # %% ../nbs/api/34_qlora.ipynb #39bc576c
 def loss_in_memory(
@@ -215,7 +217,7 @@ def train_adapter(
         optimiser.step(), optimiser.zero_grad(), schedule.step()
     return losses, state(), None
 
-# %% ../nbs/api/34_qlora.ipynb #a0e83ab8
+# %% ../nbs/api/34_qlora.ipynb #ffd29ddf
 def fit_adapter(
     method:QLoRA,        # hyper-parameters
     lm:LM,               # the base
@@ -224,7 +226,7 @@ def fit_adapter(
 ) -> object:             # an `AdapterPredictor`: adapters and losses
     "Train adapters on the items; the base is left as it was. `Diverged` if a loss is no number."
     torch = require("torch")
-    if method.labels == "random": items = items.assign(answer=random_labels(items, np.random.default_rng([seed, 7])))
+    if method.labels == "random": items = placebo_items(items, np.random.default_rng([seed, 7]))
     rows, gold = training_rows(method, lm, items), items["answer"].tolist()
     packed = scoring_path(lm, check_context(lm, rows)) == "packed"
     epochs, batch = paper_schedule(len(items), method.cot) if method.epochs is None else (method.epochs, method.batch)

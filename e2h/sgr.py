@@ -674,7 +674,7 @@ def floor_rows(
     written = "zeroshot_cot" in there and method.endswith("_cot") and (floor == "same" or "zeroshot" not in there)
     return records[records["method"] == ("zeroshot_cot" if written else "zeroshot")]
 
-# %% ../nbs/api/51_tables.ipynb #60ba9a30
+# %% ../nbs/api/51_tables.ipynb #1d05d5d4
 def comparisons(
     records:pd.DataFrame, # on hard items
     floor:str="same",     # zero-shot answers given in the "same" way, or the "paper"'s: choices where there are any
@@ -686,7 +686,7 @@ def comparisons(
     for values, condition in trained.groupby(keys, sort=False, dropna=False):
         settings = dict(zip(keys, values))
         arms = [condition[condition["train_on"] == level] for level in ("easy", "hard")]
-        zero = like(floor_rows(records, settings["method"], floor), {key: settings[key] for key in base})
+        zero = floor_rows(like(records, {key: settings[key] for key in base}), settings["method"], floor)
         if any(arm.empty for arm in arms): skipped.append(settings)
         elif zero.empty: raise ValueError(f"records: no zero-shot answers to hard items for {settings}; "
                                           "run method 'zeroshot' with the same model, quantisation and format")

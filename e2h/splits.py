@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ORDERS', 'levelled', 'fold_clusters', 'draw_test_fold', 'training_pool', 'draw_order', 'check_size', 'Split',
            'read_arm', 'arm_name', 'draw_mixture', 'in_order_of', 'rest_tested', 'draw_split', 'draw_shared_split',
-           'random_labels', 'noisy_labels', 'spoil']
+           'random_labels', 'placebo_items', 'noisy_labels', 'spoil']
 
 # %% ../nbs/api/15_splits.ipynb #eea5cb07
 import warnings
@@ -113,7 +113,7 @@ class Split:
     train_ids: list[str]  # in the order of drawing, or sorted by hardness
     test_ids: list[str]   # sorted
 
-# %% ../nbs/api/15_splits.ipynb #22cf5bda
+# %% ../nbs/api/15_splits.ipynb #9bd27df0
 ORDERS = ("easy-first", "hard-first")  # by the value of the measure; otherwise as drawn
 
 def read_arm(
@@ -128,17 +128,17 @@ def read_arm(
     except ValueError as e: raise ValueError(f"cannot read {train_on!r}: write it as 'easy:0.5+hard:0.5'") from e
     strange = [level for level in shares if level not in LEVELS]
     if strange: raise KeyError(f"there is no level {strange[0]!r} to train on; give one of {[*LEVELS, 'all']}")
-    if min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
+    if min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-3:
         raise ValueError(f"the shares of {train_on!r} are no parts of one: they should be above 0 and add up to 1")
-    return shares, order or None
+    return {level: shares[level] / sum(shares.values()) for level in LEVELS if level in shares}, order or None
 
-# %% ../nbs/api/15_splits.ipynb #3a2cd077
+# %% ../nbs/api/15_splits.ipynb #e0c729dc
 def arm_name(
     train_on: str | dict,  # see `read_arm`
 ) -> str:                  # such as "easy:0.5+hard:0.5 easy-first"
     "The one way to write an arm."
     shares, order = read_arm(train_on)
-    name = shares if shares == "all" else "+".join(f"{level}:{shares[level]:g}" for level in LEVELS if level in shares)
+    name = shares if shares == "all" else "+".join(f"{level}:{share:g}" for level, share in shares.items())
     return (name.removesuffix(":1") if "+" not in name else name) + (f" {order}" if order else "")
 
 # %% ../nbs/api/15_splits.ipynb #5b48c31b
@@ -246,7 +246,19 @@ def random_labels(
         raise ValueError("free text has no labels to draw at random: give noise=1 and the answers of other items")
     return [int(rng.integers(len(choices))) for choices in items["choices"]]
 
-# %% ../nbs/api/15_splits.ipynb #675e49ab
+# %% ../nbs/api/15_splits.ipynb #fa62fa32
+def placebo_items(
+    items: pd.DataFrame,  # N training items
+    rng,                  # numpy random generator
+) -> pd.DataFrame:        # a copy with labels drawn at random, and with the rationales of other items
+    "Take what the labels say out of items."
+    labels, order = random_labels(items, rng), rng.permutation(len(items))
+    if "rationale" not in items:
+        return items.assign(answer=labels)
+    theirs = items["rationale"].to_numpy()[np.roll(order, 1)]  # everyone's rationale goes to the next in a random round
+    return items.assign(answer=labels, rationale=pd.Series(theirs, items.index[order]))
+
+# %% ../nbs/api/15_splits.ipynb #9e90895c
 def noisy_labels(
     items: pd.DataFrame,    # N training items
     rate: float,            # share of wrong labels; with `original` the probability p of a draw from all choices
@@ -258,12 +270,13 @@ def noisy_labels(
         raise ValueError(f"noise is {rate}; give a share between 0 and 1")
     rng, n = np.random.default_rng([0 if original else seed, 8]), len(items)
     order, lots, picks = rng.permutation(n), rng.random(n), rng.random((n, 2))
-    spoilt = np.flatnonzero(lots < rate) if original else order[: round(rate * n)]
+    spoilt = np.flatnonzero(lots < rate) if original else order[: int(rate * n + rng.random() + 1e-9)]
     noisy, golds = items.copy(), [choices[answer] for choices, answer in zip(items["choices"], items["answer"])]
     for row in spoilt:
         others = [other for other in range(n) if golds[other] != golds[row]]
-        if not others:
+        if not others and len(items["choices"].iloc[row]) == 1:
             raise ValueError(f"item {items['item_id'].iloc[row]!r} has the answer of all others: there is no wrong one")
+        others = others or [other for other in range(n) if other != row] or [row]  # for the rationale
         donor = others[int(picks[row, 1] * len(others))]
         spoil(noisy, row, items.iloc[donor], picks[row, 0], original)
     return noisy

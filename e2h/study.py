@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['SPECIMEN', 'DONE', 'TAKEN', 'TRIES', 'EARLY', 'PATIENCE', 'TOKENS_A_WORD', 'SPEED', 'CELL_BYTES', 'ANSWER_BYTES',
            'Study', 'listed', 'draw_splits', 'ordered_split', 'n_items', 'check_study', 'check_sizes', 'split_study',
-           'check_methods', 'Cell', 'plan', 'cells_of', 'own_floors', 'levelled_items', 'code_version',
+           'check_methods', 'Cell', 'plan', 'cells_of', 'own_floors', 'check_words', 'levelled_items', 'code_version',
            'library_version', 'identity', 'item_digests', 'Part', 'Worker', 'find_cell', 'summary', 'right_answers',
            'describe_sample', 'run_cell', 'peak_mb', 'versions', 'check_models', 'run_study', 'run_here', 'time_left',
            'follow', 'Teller', 'study_settings', 'items_table', 'Ray', 'portable', 'next_cell', 'hiring', 'cluster',
            'run_on_ray', 'Crew', 'lose', 'cell_tokens', 'model_size', 'plan_table', 'item_words']
 
-# %% ../nbs/api/60_study.ipynb #5e02bd72
+# %% ../nbs/api/60_study.ipynb #2aa569d5
 import ast
 import dataclasses
 import gc
@@ -34,6 +34,7 @@ from pathlib import Path
 from statistics import median
 import pandas as pd
 from .data import check_items, items_digest
+from .generation import read_number
 from .hardness import hardness_measures, item_levels, measure as hardness
 from .icl import ZeroShot
 from .lm import LM, LMSource
@@ -216,7 +217,7 @@ def plan(
     return [cell for lm in listed(study.lm) for part in study.parts for format in listed(study.format or own)
             for cell in cells_of(part, lm, format)]
 
-# %% ../nbs/api/60_study.ipynb #9435b943
+# %% ../nbs/api/60_study.ipynb #5ef84402
 def cells_of(
     study:Study,      # of one data set
     lm:LM|LMSource,   # one of its models
@@ -226,7 +227,8 @@ def cells_of(
     methods = [m for m in study.methods if study.format or m.format == format]
     everyone, name = sorted(levelled_items(study)["item_id"]), study.items.attrs["dataset"]
     floors = {m.name: dataclasses.replace(m, format=format) for m in methods if isinstance(m, ZeroShot)}
-    floors = {m.name: m for m in own_floors(study, methods, format)} | floors
+    own = {m.name: m for m in own_floors(study, methods, format)}
+    floors = own | {name: own.get(name, m) for name, m in floors.items()}
     cells = [Cell(name, lm, floor, "none", None, 0, [], everyone) for floor in floors.values()]
     rule = "paper" if study.original else "exact"
     for method in (m for m in methods if not isinstance(m, ZeroShot)):
@@ -236,17 +238,30 @@ def cells_of(
                   for noise in map(float, listed(study.noise))]
     return cells
 
-# %% ../nbs/api/60_study.ipynb #b4ee5388
+# %% ../nbs/api/60_study.ipynb #4de6a0ac
 def own_floors(
     study:Study,    # of one data set
     methods:list,   # those of one prompt format
     format:str,     # the format
 ) -> list:          # one or two `ZeroShot`
     "The zero-shot arms that methods are compared with: by choices, and in words where there is a chain of thought."
-    words = any(getattr(m, "cot", False) for m in methods)
+    words = [m for m in methods if getattr(m, "cot", False)]
+    if words: check_words(study.items, any(m.name != "zeroshot_cot" for m in words))
     scored = [ZeroShot(format, any(getattr(m, "prior", False) for m in methods))]
     if (study.items["choices"].str.len() == 1).any(): scored = [] if words else scored  # free text: nothing to choose among
-    return scored + [ZeroShot(format, cot=True)] * words
+    return scored + [ZeroShot(format, cot=True)] * bool(words)
+
+# %% ../nbs/api/60_study.ipynb #4a9327cc
+def check_words(
+    items:pd.DataFrame, # of a data set
+    trained:bool,       # some method learns from rationales
+) -> None:              # ValueError where a chain of thought cannot work
+    "Check, before anything runs, that answers in words can be learnt and read."
+    if trained and items["rationale"].isna().all():
+        raise ValueError(f"data set {items.attrs['dataset']!r} has no rationales, which cot=True needs to train on")
+    for item, choices in zip(items["item_id"], items["choices"]):
+        if len(choices) == 1 and not read_number(choices[0]):
+            raise ValueError(f"item {item!r}: {choices[0]!r} is not one number, and other free text cannot be read")
 
 # %% ../nbs/api/60_study.ipynb #525793f3
 def levelled_items(

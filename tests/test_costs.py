@@ -73,6 +73,20 @@ def test_what_was_not_run(world, budget, labels, sentence):
     assert sentence in str(caught.value)
 
 
+def test_curves_of_two_methods_are_not_mixed(world):
+    both = pd.concat([world, world.assign(method="icl")])  # with an index that repeats, as concat leaves it
+    with pytest.raises(ValueError, match="several values of method, probe, icl: keep one"): compare_costs(both, 160, "clean")
+    assert compare_costs(pd.concat([world, world.iloc[:0]]), 160, "clean") == compare_costs(world, 160, "clean")
+    halves = pd.concat([world[world["train_on"] == a] .reset_index(drop=True) for a in ("easy", "hard")])
+    assert compare_costs(halves, 160, "paper") == compare_costs(world, 160, "paper")
+
+
+def test_noise_at_a_size_that_was_not_run_clean(world):
+    odd = world[(world["n_train"] != 160) | (world["noise"] > 0)]
+    with pytest.raises(ValueError, match="trained on noise and without at one size"):
+        compare_costs(odd, 40, Labels(1., 0., .1))
+
+
 def test_noise_without_noisy_runs(world):
     with pytest.raises(ValueError, match="no hard arm was trained on noise"):
         compare_costs(world[world["noise"] == 0], 160, Labels(1., 0., .1))

@@ -1,4 +1,5 @@
 """QLoRA: packing, precision, layers, schedule, memory, saving; chains of thought; noise, mixtures; samples in manifests."""
+import copy
 import json
 import math
 
@@ -6,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from e2h.baselines import AnswerPrior
 from e2h.data import check_items, load_items
 from e2h.icl import ICL, ZeroShot
 from e2h.lm import LM
 from e2h.probe import LinearProbe
 from e2h.prompts import FORMATS, prompts, reasoned
-from e2h.qlora import AdapterPredictor, QLoRA, adapter, batch_loss, load_adapter, paper_schedule, target_layers, training_rows
+from e2h.qlora import AdapterPredictor, Diverged, QLoRA, adapter, batch_loss, load_adapter, paper_schedule, target_layers, \
+    training_rows
 from e2h.scoring import Row, encode, score_row
 from e2h.sgr import sgr_table
 from e2h.splits import arm_name, draw_split, noisy_labels
@@ -278,7 +281,6 @@ def test_a_chat_puts_the_same_text_into_the_models_template(smollm2):
 
 
 def test_a_model_that_cannot_talk(smollm2, quiz):
-    import copy
     mute = LM(smollm2.model, copy.copy(smollm2.tokenizer), "mute")
     mute.tokenizer.chat_template = None
     with pytest.raises(ValueError, match="has no chat template: take a format without -chat"):
@@ -298,6 +300,64 @@ def test_noise_is_wrong_at_the_rate_that_was_asked(n_choices):
         paper = [(noisy_labels(items, rate, seed, original=True)["answer"] != items["answer"]).mean() for seed in (0, 1)]
         assert paper[0] == paper[1] == pytest.approx(expected, abs=4 * np.sqrt(.25 / 1000))
     with pytest.raises(ValueError, match="share between 0 and 1"): noisy_labels(items, 1.2)
+
+
+def test_noise_of_a_few_items_is_right_on_average():
+    items = pd.DataFrame(dict(item_id=range(10), choices=[["yes", "no"]] * 10, answer=0, rationale="r"))  # all answers alike
+    wrong = [(noisy_labels(items, .05, seed)["answer"] != 0).sum() for seed in range(200)]
+    assert set(wrong) == {0, 1} and .35 < np.mean(wrong) < .65
+    nested = [set(np.flatnonzero(noisy_labels(items, rate, 3)["answer"])) for rate in (.05, .15, .35, 1)]
+    assert nested == sorted(nested, key=len) and all(a <= b for a, b in zip(nested, nested[1:])) and len(nested[-1]) == 10
+    assert noisy_labels(items.head(1), 1.)["answer"].tolist() == [1]
+
+
+def test_placebos_of_chains_of_thought_reason_about_other_items(lm):
+    items = yes_no(12)
+    shots = ICL(8, "random", cot=True).fit(lm, items, 0).shots
+    assert (shots["rationale"].to_numpy() != items["rationale"].head(8).to_numpy()).all()
+    assert set(shots["rationale"]) == set(items["rationale"].head(8))
+
+
+def test_a_letter_is_no_chain_of_thought(lm):
+    with pytest.raises(ValueError, match="format 'letter' answers with a letter"):
+        ICL(3, format="letter", cot=True).fit(lm, yes_no(6)).predict(yes_no(6))
+
+
+def test_studies_in_words_are_checked_before_they_run(lm):
+    bare = yes_no(180).assign(rationale=None)
+    names = sums(180).assign(choices=[["Paris"]] * 180)
+    for items in (bare, names): items.attrs.update(yes_no(2).attrs if items is bare else sums(2).attrs)
+    with pytest.raises(ValueError, match="has no rationales, which cot=True needs"):
+        Study(bare, lm, "steps", ICL(3, cot=True), n_train=8, n_test=5, seeds=1).cells()
+    with pytest.raises(ValueError, match="'Paris' is not one number"):
+        Study(names, lm, "steps", ICL(3, cot=True), n_train=8, n_test=5, seeds=1).cells()
+
+
+def test_an_error_of_training_travels_without_the_model(lm):
+    error = copy.copy(Diverged("the loss is no number", lm))
+    assert isinstance(error, Diverged) and str(error) == "the loss is no number" and error.predictor is None
+
+
+def test_an_answer_never_met_is_no_favourite():
+    "Paris was right in 16 of 40 offers, more than chance: it is picked before answers that nobody has seen."
+    answer = [0] * 16 + [1] * 8 + [2] * 16
+    train = pd.DataFrame(dict(item_id=range(40), choices=[["Paris", "a", "b", "c"]] * 40, answer=answer))
+    test = pd.DataFrame(dict(item_id=["t"], choices=[["new", "other", "Paris", "else"]], answer=[2]))
+    assert AnswerPrior().fit(None, train).predict(test)["pred"].tolist() == ["Paris"]
+    assert AnswerPrior().fit(None, train.assign(answer=1)).predict(test)["pred"].tolist() == ["new"]
+
+
+def test_floors_are_looked_for_in_their_own_data_set():
+    rng, rows = np.random.default_rng(0), []
+    for data, floors, method in (("a", ["zeroshot", "zeroshot_cot"], "icl_cot"), ("b", ["zeroshot_cot"], "icl_cot")):
+        for name, train_on in [(f, "none") for f in floors] + [(method, "easy"), (method, "hard")]:
+            rows.append(pd.DataFrame(dict(item_id=[f"{data}{n}" for n in range(80)], dataset=data, method=name, seed=0,
+                                          train_on=train_on, level="hard", correct=rng.integers(0, 2, 80))))
+    records = pd.concat(rows, ignore_index=True)
+    means = records.groupby(["dataset", "method"])["correct"].mean()
+    found = {floor: sgr_table(records, floor=floor).set_index("dataset")["zero_shot"] for floor in ("same", "paper")}
+    assert found["same"].to_dict() == pytest.approx({d: means[d, "zeroshot_cot"] for d in "ab"})
+    assert found["paper"].to_dict() == pytest.approx({"a": means["a", "zeroshot"], "b": means["b", "zeroshot_cot"]})
 
 
 def test_noise_reaches_shots_and_rationales_and_training(lm):
