@@ -354,13 +354,15 @@ def common_columns(
     items["split"] = raw["split"].to_numpy()
     return items
 
-# %% ../nbs/api/00_data.ipynb #a122677f
+# %% ../nbs/api/00_data.ipynb #763a3202
 ARC_SCALES = {
     "grade": {f"Grade {grade:02}": grade for grade in range(3, 9)},
     "difficulty": {"Low": 1, "Medium": 2, "High": 3},
     "bloom": {"Remembering": 1, "Understanding": 2, "Applying": 3, "Analyzing": 4, "Evaluating": 5},
     "depth_of_knowledge": {"I": 1, "II": 2, "III": 3},
 }
+
+# %% ../nbs/api/00_data.ipynb #e2cbd33a
 ARC_ANNOTATIONS = {  # the file in the authors' repository, and the sha256 of its content
     "url": "https://raw.githubusercontent.com/allenai/easy-to-hard-generalization/"
            "ad8358e42904da169e8a3e3f70b64290d739b37a/data/arc-challenge-easy-annotations.json",

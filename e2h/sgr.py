@@ -338,30 +338,28 @@ def accuracy(
     half = t / (1 + t**2 / n) * np.sqrt(point * (1 - point) / n + t**2 / (4 * n**2))
     return Estimate(point, float(max(centre - half, 0)), float(min(centre + half, 1)), len(answers_IS), answers_IS.shape[1])
 
-# %% ../nbs/api/50_sgr.ipynb #e9b71f10
+# %% ../nbs/api/50_sgr.ipynb #c1c06b40
 def t_margin(
     found:Gains,    # two gains: of easy data and of hard data
     angle,          # numbers or an array; ratio = tan(angle)
-    confidence:float=.95, # of the set
 ):                  # below 0 where the ratio is in the set
     "Squared distance from what a ratio predicts, minus what its error allows."
     from scipy.special import stdtrit
     point, error, df = found.estimate(np.stack([np.cos(angle), -np.sin(angle)], -1))
-    return np.where(np.abs(point) > 1e-12, point**2, 0) - (error * stdtrit(df, (1 + confidence) / 2))**2
+    return np.where(np.abs(point) > 1e-12, point**2, 0) - (error * stdtrit(df, .975))**2
 
-# %% ../nbs/api/50_sgr.ipynb #b165eac8
+# %% ../nbs/api/50_sgr.ipynb #ed8a75f1
 def ratio_set(
     found:Gains,    # two gains: of easy data and of hard data
-    confidence:float=.95, # of the set
 ) -> tuple:         # pairs (low, high), and kind: bounded, unbounded or exclusive
     "Every ratio that the data do not reject (Fieller 1954)."
     from scipy.optimize import brentq
     middle = np.arctan2(*found.mean)
     steps = np.linspace(-np.pi / 2, np.pi / 2, 721)
     angles = np.unique(np.r_[steps, *(_half_turn(middle + turn) for turn in (0, np.pi / 2))])
-    margin = t_margin(found, angles, confidence)
+    margin = t_margin(found, angles)
     edges = np.flatnonzero(np.diff(margin <= 0))
-    ends = [np.tan(brentq(lambda a: t_margin(found, a, confidence), angles[i], angles[i + 1], xtol=1e-12)) for i in edges]
+    ends = [np.tan(brentq(lambda a: t_margin(found, a), angles[i], angles[i + 1], xtol=1e-12)) for i in edges]
     if margin[-1] <= 0:  # infinity is in the set
         if not ends: return ((-np.inf, np.inf),), "unbounded"
         return tuple(zip([-np.inf, *ends[1::2]], [*ends[::2], np.inf])), "exclusive"
@@ -663,7 +661,7 @@ def level_difference(
     found = gains(np.zeros((len(ids), 1)), both, clusters, None if weight is None else weight[ids].to_numpy(), shared=(0, 1))
     return t_estimate(found, [1., -1.], len(ids), answers_IS.shape[1])
 
-# %% ../nbs/api/51_tables.ipynb #4956bba6
+# %% ../nbs/api/51_tables.ipynb #7d96e680
 def floor_rows(
     records:pd.DataFrame, # or a table with `method`
     method:str,           # a trained method
@@ -672,7 +670,9 @@ def floor_rows(
     "Zero-shot answers that a method is compared with."
     there = set(records["method"])
     written = "zeroshot_cot" in there and method.endswith("_cot") and (floor == "same" or "zeroshot" not in there)
-    return records[records["method"] == ("zeroshot_cot" if written else "zeroshot")]
+    rows = records[records["method"] == ("zeroshot_cot" if written else "zeroshot")]
+    if "settings" not in rows or rows["settings"].nunique() < 2: return rows
+    return rows.drop_duplicates([key for key in [*BASE, "test", "item_id", "seed"] if key in rows])  # with and without prior
 
 # %% ../nbs/api/51_tables.ipynb #1d05d5d4
 def comparisons(

@@ -13,10 +13,12 @@ from e2h.data import cache_dir, check_items, load_items
 from e2h.baselines import AnswerPrior
 from e2h.icl import ICL, ZeroShot, fitting_prompts
 from e2h.lm import LM, fingerprint
+from e2h.plots import plot_accuracy
 from e2h.probe import LinearProbe, choose_l2, differences, features, fit_rows, original_weights, probe_layers
 from e2h.prompts import FORMATS, blind, choice_strings, prompts
 from e2h.qlora import Diverged, QLoRA, adapter, batch_loss
 from e2h.scoring import choice_logprobs, rescore, score_row, scoring_path, tokenise
+from e2h.sgr import sgr_table
 from e2h.study import Study
 
 torch = pytest.importorskip("torch")
@@ -490,6 +492,19 @@ def test_a_study_that_asks_for_priors(lm, tmp_path):
     assert by_pmi["pred"].tolist() == [texts[i][b] for i, b in zip(records["item_id"], best, strict=True)]
     assert (by_pmi["pred"] != records["pred"]).any()
     with pytest.raises(ValueError, match="needs the column prior"): rescore(records.drop(columns="prior"), items, "pmi")
+
+
+def test_priors_asked_for_later(lm, tmp_path):
+    "A folder then holds zero-shot with and without a prior: the same answers, counted once."
+    items = load_items("worldquiz").dropna(subset="fame").iloc[::8].reset_index(drop=True)
+    def run(prior):
+        study = Study(items, lm, "fame", ICL(2, prior=prior), n_train=10, n_test=8, seeds=1)
+        return study.run(tmp_path, progress=False)
+    alone, both = run(False), run(True)
+    assert (both["method"] == "zeroshot").sum() == 2 * (alone["method"] == "zeroshot").sum()
+    table = sgr_table(both)
+    assert len(table) == 2 and table["zero_shot"].tolist() == sgr_table(alone)["zero_shot"].tolist() * 2
+    assert len(plot_accuracy(both).axes) == 2
 
 
 def test_letters(lm, train, test):
