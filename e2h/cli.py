@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['READERS', 'DATASET', 'make_method', 'by_quant', 'load_data', 'as_json', 'words', 'numbers', 'shares', 'make_studies',
            'plan_of', 'memory_of', 'plan_command', 'study_command', 'records_of', 'tables', 'sgr_command',
-           'report_command', 'runs_command', 'show_runs', 'hardness_command', 'check_command', 'parser',
-           'grid_arguments', 'plan_arguments', 'study_arguments', 'source_arguments', 'runs_arguments',
-           'check_arguments', 'main', 'sentence']
+           'report_command', 'runs_command', 'show_runs', 'with_model_measures', 'hardness_command', 'check_command',
+           'parser', 'grid_arguments', 'plan_arguments', 'study_arguments', 'source_arguments', 'runs_arguments',
+           'check_arguments', 'hardness_arguments', 'main', 'sentence']
 
 # %% ../nbs/api/64_cli.ipynb #a57088dd
 import argparse
@@ -304,13 +304,35 @@ def _run_row(path:Path, top:Path) -> dict:
                 measures=", ".join(settings["measures"]), methods=names["method"], cells=len(cells), last=last,
                 MB=round(sum(f.stat().st_size for f in files) / 1e6, 2))
 
-# %% ../nbs/api/64_cli.ipynb #73b694f7
+# %% ../nbs/api/64_cli.ipynb #f38e9863
+def with_model_measures(
+    items,       # a frame
+    args,        # parsed arguments
+):               # the items with a column, and one of standard errors, for each measure that a model is to give
+    "Ask models how hard items are."
+    if not args.add: return items
+    from e2h.lm import LM
+    from e2h.model_hardness import MODEL_MEASURES, TEXTS, model_hardness
+    wanted, method = words(args.add), make_method(args.method, args.shots) if args.method else None
+    unknown = set(wanted) - {*MODEL_MEASURES, *TEXTS}
+    known = ", ".join([*MODEL_MEASURES, *TEXTS])
+    if unknown: raise KeyError(f"no model gives the measure {min(unknown)!r}; choose from {known}")
+    lms = [LM.load(name) for name in words(args.model)]
+    for name in wanted: items = items.assign(**model_hardness(items, lms, name, method, seeds=args.seeds))
+    return items
+
+# %% ../nbs/api/64_cli.ipynb #e2b4362f
 def hardness_command(
     args,  # parsed arguments
 ) -> tuple: # text, JSON values
     "Levels of every measure, and how far the measures agree."
     from e2h.hardness import agreement, level_counts
-    items = load_data(args.dataset)
+    from e2h.store import atomic
+    file = Path(args.out) if args.out else None
+    if file and file.suffix != ".parquet": raise ValueError(f"--out {file}: name a .parquet file")
+    items = with_model_measures(load_data(args.dataset), args)
+    if file:
+        with atomic(file) as tmp: items.to_parquet(tmp, index=False)
     counts = level_counts(items).reset_index()
     text = f"{len(items):,} items of {items.attrs['dataset']}: cut-offs and levels\n\n{counts.to_string(index=False)}"
     try: pairs = agreement(items, n_boot=200)
@@ -331,7 +353,7 @@ def check_command(
     page = preflight(items, args.measure, args.n_train, args.n_test, args.seeds, lm, args.format)
     return str(page), page.to_dict()
 
-# %% ../nbs/api/64_cli.ipynb #4bdd30c3
+# %% ../nbs/api/64_cli.ipynb #4f82381b
 def parser() -> argparse.ArgumentParser:  # with all subcommands
     "The command line of e2h."
     top = argparse.ArgumentParser(prog="e2h", description="Easy-to-hard generalisation: train on easy or on hard items, "
@@ -348,8 +370,7 @@ def parser() -> argparse.ArgumentParser:  # with all subcommands
     check_arguments(command("check", check_command, "look at a data set before anything is computed"))
     plan_arguments(command("plan", plan_command, "what a study would compute and cost, or what a size can show"))
     study_arguments(command("study", study_command, "compute a study into a run folder; go on where it stopped"))
-    command("hardness", hardness_command, "levels of every hardness measure, and how far they agree").add_argument(
-        "dataset", help=DATASET)
+    hardness_arguments(command("hardness", hardness_command, "levels of every hardness measure, and how far they agree"))
     source_arguments(command("sgr", sgr_command, "accuracies and SGR of a run or of any file of records"))
     report = command("report", report_command, "write the report page of a run")
     source_arguments(report)
@@ -438,6 +459,20 @@ def check_arguments(
     p.add_argument("--seeds", type=int, default=5, help="draws planned")
     p.add_argument("--model", help="also ask this model: zero-shot, and with the question left empty")
     p.add_argument("--format", default="cloze", help="prompt format for --model")
+
+# %% ../nbs/api/64_cli.ipynb #81e3b551
+def hardness_arguments(
+    p:argparse.ArgumentParser,  # a parser
+) -> None:
+    "Arguments of `e2h hardness`."
+    p.add_argument("dataset", help=DATASET)
+    p.add_argument("--add", metavar="MEASURES", help="also measures that a model gives, with commas: mdl, code_length, loss, "
+                   "margin, entropy, pvi, confidence, variability, question_bits, answer_bits, reasoning_bits")
+    p.add_argument("--model", default="smollm2", help="who is asked; several with commas are averaged")
+    p.add_argument("--method", help="what is fitted: zeroshot, probe, qlora, icl (each measure has its own default)")
+    p.add_argument("--shots", type=int, default=10, help="examples, with --method icl")
+    p.add_argument("--seeds", type=int, default=5, help="draws of training items")
+    p.add_argument("--out", help="a .parquet file for the items with the new columns, to be used as --dataset")
 
 # %% ../nbs/api/64_cli.ipynb #7757f1e8
 def main(

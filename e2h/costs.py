@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from .sgr import difference, item_clusters, item_weights, read_records, to_matrix
 
-# %% ../nbs/api/51_costs.ipynb #8462793a
+# %% ../nbs/api/51_costs.ipynb #5900de97
 @dataclass(frozen=True)
 class Labels:
     "What hard labels are like, compared with easy ones."
@@ -27,7 +27,7 @@ class Labels:
 
 PRESETS = {
     "clean": Labels(1.),                                      # hard labels are as cheap and as good
-    "paper": Labels(2., .05, .1),                             # twice the price, twice the errors (paper, section 5)
+    "paper": Labels(2., .05, .1),                             # twice the price, twice the errors (paper, RQ3)
     "outside their field": Labels(2., .05, .4),               # four in ten hard labels are wrong
     "gpqa experts": Labels(2., .05, .35),                     # Rein et al. 2023: experts of the field
     "gpqa non-experts": Labels(2., .05, .66),                 # Rein et al. 2023: experts of other fields
@@ -116,14 +116,13 @@ def break_even(
     return pd.DataFrame([dict(cost=cost, hard_error=error) | compare_costs(records, budget, Labels(cost, easy_error, error))
                          for cost in costs for error in hard_errors])
 
-# %% ../nbs/api/51_costs.ipynb #778b3a50
+# %% ../nbs/api/51_costs.ipynb #02026009
 def plot_break_even(
     table:pd.DataFrame, # from `break_even`
-    ax=None,            # matplotlib axes; None makes some
-):                      # the axes
+):                      # matplotlib axes
     "Easy minus hard by the price of a hard label, a line for each error rate of hard labels."
     import matplotlib.pyplot as plt
-    ax = ax or plt.subplots(figsize=(6, 3.4))[1]
+    _, ax = plt.subplots(figsize=(6, 3.4))
     for error, rows in table.groupby("hard_error"):
         line, = ax.plot(rows["cost"], 100 * rows["difference"], marker="o", label=f"{error:.0%}")
         ax.fill_between(rows["cost"], 100 * rows["low"], 100 * rows["high"], color=line.get_color(), alpha=.15, lw=0)

@@ -124,7 +124,7 @@ def stop_tokens(
     more = lm.model.generation_config.eos_token_id
     return {lm.tokenizer.eos_token_id, *([] if more is None else np.atleast_1d(more).tolist())}
 
-# %% ../nbs/api/26_generation.ipynb #3ad1fc79
+# %% ../nbs/api/26_generation.ipynb #1423bba3
 def generate(
     lm:LM,                   # the model
     prompts:list[str],       # N full prompt strings
@@ -134,8 +134,8 @@ def generate(
     join:str="whole",        # "chat" where prompts bring their special tokens along, see `tokenise`
 ) -> list[str]:              # N continuations; ValueError for a prompt longer than the context
     "Greedy continuations; what the prompts share in front is computed once."
-    ids, texts = encode(lm, prompts, join != "chat", join == "chat"), [""] * len(prompts)
-    rows = [Row(tokens, len(tokens)) for tokens in ids]
+    rows = [Row(tokens, len(tokens)) for tokens in encode(lm, prompts, chat=join == "chat")]
+    texts = [""] * len(prompts)
     if not rows: return []
     bare = [i for i, row in enumerate(rows) if not row.tokens]
     if bare: raise ValueError(f"prompts[{bare[0]}] is empty and {lm.name} begins with no token of its own; give it some text")

@@ -66,12 +66,12 @@ def kept(
     "Shots without the last few."
     return None if shots is None else shots.iloc[:len(shots) - dropped]
 
-# %% ../nbs/api/30_icl.ipynb #42fc18d4
+# %% ../nbs/api/30_icl.ipynb #188b4bf9
 def _fits(lm:LM, prompt:str, choices:list[str]|None, format:str, room:int) -> bool:
     "Does a prompt with each of its choices, or with some room, stay within the context?"
     join, longest = FORMATS[format].join, max(len(c.encode()) for c in choices) if choices else room
     if len(prompt.encode()) + longest < lm.context: return True
-    if not choices: return len(encode(lm, [prompt], join != "chat", join == "chat")[0]) + room <= lm.context
+    if not choices: return len(encode(lm, [prompt], chat=join == "chat")[0]) + room <= lm.context
     return max(len(row.tokens) for row in tokenise(lm, [prompt], [choices], join)[0]) <= lm.context
 
 # %% ../nbs/api/30_icl.ipynb #581d094e

@@ -29,7 +29,7 @@ class Row:
     tokens: list  # token ids of the whole row
     start: int    # position of the first scored token; at least 1
 
-# %% ../nbs/api/24_scoring.ipynb #58348407
+# %% ../nbs/api/24_scoring.ipynb #8bcdd86e
 def tokenise(
     lm:LM,                    # whose tokenizer
     prompts:list[str],        # N full prompt strings
@@ -42,8 +42,8 @@ def tokenise(
     if bare: raise ValueError(f"prompts[{bare[0]}] has no choices; give it some")
     flat = [(i, c) for i, cs in enumerate(choices) for c in cs]
     if join != "apart":
-        heads = encode(lm, prompts, join != "chat", join == "chat")
-        rows = encode(lm, [prompts[i] + c for i, c in flat], join != "chat", join == "chat")
+        heads = encode(lm, prompts, chat=join == "chat")
+        rows = encode(lm, [prompts[i] + c for i, c in flat], chat=join == "chat")
     else:
         heads = [original_bos(lm) + tokens for tokens in encode(lm, prompts, special=False)]
         rows = [heads[i] + tail for (i, _), tail in zip(flat, encode(lm, [c for _, c in flat], special=False))]
@@ -56,15 +56,16 @@ def tokenise(
         out[i].append(Row(tokens, min(len(heads[i]), len(tokens) - 1)))
     return out
 
-# %% ../nbs/api/24_scoring.ipynb #cd3e9bb7
+# %% ../nbs/api/24_scoring.ipynb #0ddc8f66
 def encode(
     lm:LM,              # whose tokenizer
     texts:list[str],    # a batch
     special:bool=True,  # begin as the tokenizer does, with its BOS if it has the habit
-    chat:bool=False,    # special tokens typed inside a text are what they say; otherwise they are text
+    chat:bool=False,    # texts bring their special tokens, BOS included; otherwise such tokens inside a text are text
 ) -> list[list[int]]:   # token ids, without the EOS that some tokenizers add
     "Tokenise texts."
-    def ids(some): return lm.tokenizer(some, add_special_tokens=special, split_special_tokens=not chat)["input_ids"]
+    options = dict(add_special_tokens=special and not chat, split_special_tokens=not chat)
+    def ids(some): return lm.tokenizer(some, **options)["input_ids"]
     plain, [full] = lm.tokenizer("a", add_special_tokens=False)["input_ids"], ids(["a"])
     added = next(len(full) - at - len(plain) for at in range(len(full)) if full[at:at + len(plain)] == plain)
     parts = (ids(texts[at:at + 1000]) for at in range(0, len(texts), 1000))  # all at once would take 100 bytes a token

@@ -706,13 +706,13 @@ def like(
         agrees &= ((records[key] == value) | (records[key].isna() & pd.isna(value))).to_numpy(bool)
     return records[agrees]
 
-# %% ../nbs/api/51_tables.ipynb #287dc9a8
+# %% ../nbs/api/51_tables.ipynb #163f20e6
 def placebo_twin(
     records:pd.DataFrame, # on hard items
     settings:dict,        # of a trained method
 ) -> pd.DataFrame:        # records of hard shots with random labels; empty where there are none
     "The placebo of a method: the same settings but for the labels."
-    base = {key: value for key, value in settings.items() if key not in ("method", "settings")}
+    base = {key: value for key, value in settings.items() if key not in ("method", "settings", "noise")}
     twins = like(records, base | {"method": PLACEBOS.get(settings["method"]), "train_on": "hard"})
     if "settings" not in settings or twins.empty: return twins
     return twins[twins["settings"].map(_without_labels) == _without_labels(settings["settings"])]

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['SPECIMEN', 'DONE', 'TAKEN', 'TRIES', 'EARLY', 'PATIENCE', 'TOKENS_A_WORD', 'SPEED', 'CELL_BYTES', 'ANSWER_BYTES',
-           'Study', 'listed', 'draw_splits', 'ordered_split', 'n_items', 'check_study', 'check_sizes', 'split_study',
-           'check_methods', 'Cell', 'plan', 'cells_of', 'own_floors', 'check_words', 'levelled_items', 'code_version',
-           'library_version', 'identity', 'item_digests', 'Part', 'Worker', 'find_cell', 'summary', 'right_answers',
+           'Study', 'listed', 'draw_splits', 'ordered_split', 'n_items', 'check_study', 'check_sizes', 'check_arms',
+           'split_study', 'check_methods', 'Cell', 'plan', 'cells_of', 'own_floors', 'check_words', 'levelled_items',
+           'code_version', 'library_version', 'identity', 'item_digests', 'Part', 'Worker', 'find_cell', 'summary',
            'describe_sample', 'run_cell', 'peak_mb', 'versions', 'check_models', 'run_study', 'run_here', 'time_left',
            'follow', 'Teller', 'study_settings', 'items_table', 'Ray', 'portable', 'next_cell', 'hiring', 'cluster',
            'run_on_ray', 'Crew', 'lose', 'cell_tokens', 'model_size', 'plan_table', 'item_words']
 
-# %% ../nbs/api/60_study.ipynb #2aa569d5
+# %% ../nbs/api/60_study.ipynb #3cd7748a
 import ast
 import dataclasses
 import gc
@@ -35,14 +35,14 @@ from statistics import median
 import pandas as pd
 from .data import check_items, items_digest
 from .generation import read_number
-from .hardness import hardness_measures, item_levels, measure as hardness
+from .hardness import answer_texts, hardness_measures, item_levels, measure as hardness
 from .icl import ZeroShot
 from .lm import LM, LMSource
 from .prompts import choice_strings, get_format, model_prompts, shots_text
 from .splits import arm_name, draw_shared_split, draw_split, in_order_of, noisy_labels, read_arm
 from .store import CELL_SETTINGS, Store, cell_hash, claim, intact, log_event, open_store, write_cell
 
-# %% ../nbs/api/60_study.ipynb #df4119e6
+# %% ../nbs/api/60_study.ipynb #541d92ff
 @dataclass
 class Study:
     "Items, models, methods and what to train on: the grid is their product. Lists are allowed wherever they make sense."
@@ -58,6 +58,7 @@ class Study:
     format: str | list | None = None      # prompt format or formats; None: each method's own
     original: bool = False                # the paper's own splits and label noise, see `draw_split`, `noisy_labels`
     cutoffs: dict = field(default_factory=dict)  # measure -> (easy_max, hard_min) of one's own
+    arms: dict | None = None              # splits of one's own in place of `train_on`, such as `learning_splits` draws
 
     def __post_init__(self): self.parts = check_study(self)
 
@@ -69,7 +70,7 @@ class Study:
     @cached_property
     def splits(self) -> dict:
         "Who trains and who is tested: (measure, seed, train_on, n) -> `Split`; see `draw_splits`."
-        return draw_splits(self)
+        return self.arms or draw_splits(self)
 
     def cells(self) -> list:
         "Everything there is to compute, in the order of running; see `plan`."
@@ -114,15 +115,16 @@ def ordered_split(
     split = draw_split(study.items, study.levels[measure], train_on, n, study.n_test, seed, study.original)
     return in_order_of(split, hardness(study.items, measure).set_axis(study.items["item_id"]), read_arm(train_on)[1])
 
-# %% ../nbs/api/60_study.ipynb #d11e7f6b
+# %% ../nbs/api/60_study.ipynb #65b8e2e1
 def n_items(
     study:Study,  # the study
     method,       # one of its methods
 ) -> list[int]:   # training items that it takes
-    "How many items a method trains on: its own `k`, or the study's `n_train`."
-    return [method.k] if hasattr(method, "k") else listed(study.n_train)
+    "How many items a method trains on: its own `k`, or the study's `n_train`, or the sizes of its `arms`."
+    if hasattr(method, "k"): return [method.k]
+    return sorted({n for *_, n in study.arms}) if study.arms else listed(study.n_train)
 
-# %% ../nbs/api/60_study.ipynb #062386dd
+# %% ../nbs/api/60_study.ipynb #18db5206
 def check_study(
     study:Study,    # as given
 ) -> list[Study]:   # one study for each data set; ValueError or KeyError with one sentence if something is wrong
@@ -136,10 +138,12 @@ def check_study(
             raise ValueError(f"lm is {lm!r}; give a loaded model, LM.load({lm!r}), or LMSource({lm!r})")
     check_methods(study.methods)
     if not listed(study.measure): raise ValueError("measure names nothing; give a hardness measure of the items")
-    if not isinstance(study.items, pd.DataFrame): return split_study(study)
+    if not isinstance(study.items, pd.DataFrame):
+        if study.arms: raise ValueError("arms of one's own go with one data set: give one frame of items")
+        return split_study(study)
     study.items = check_items(study.items)
     for name in listed(study.measure): hardness(study.items, name)
-    _ = study.splits
+    check_arms(study)
     return [study]
 
 # %% ../nbs/api/60_study.ipynb #96877bfd
@@ -151,6 +155,17 @@ def check_sizes(
         if name == "noise" and not 0 <= value <= 1: raise ValueError(f"noise={value!r}; give a share, between 0 and 1")
         if name != "noise" and (not isinstance(value, int) or value < 1):
             raise ValueError(f"{name}={value!r}; give a whole number, 1 or more")
+
+# %% ../nbs/api/60_study.ipynb #5caf79f9
+def check_arms(
+    study:Study,  # of one data set
+) -> None:        # KeyError for arms that name unknown items, ValueError for levels that have too few
+    "Check who trains and who is tested."
+    splits, there = study.splits, set(levelled_items(study)["item_id"])
+    for (_, seed, name, n), split in splits.items() if study.arms else ():
+        lost = set(split.train_ids + split.test_ids) - there
+        if lost: raise KeyError(f"arm {name!r} (n_train={n}, seed {seed}) names {len(lost)} items that the study has not, "
+                                f"such as {min(lost)!r}: give items that hold both training and test items")
 
 # %% ../nbs/api/60_study.ipynb #3f542da8
 def split_study(
@@ -217,7 +232,7 @@ def plan(
     return [cell for lm in listed(study.lm) for part in study.parts for format in listed(study.format or own)
             for cell in cells_of(part, lm, format)]
 
-# %% ../nbs/api/60_study.ipynb #5ef84402
+# %% ../nbs/api/60_study.ipynb #6c4bd66b
 def cells_of(
     study:Study,      # of one data set
     lm:LM|LMSource,   # one of its models
@@ -226,16 +241,16 @@ def cells_of(
     "The cells of one model and one format."
     methods = [m for m in study.methods if study.format or m.format == format]
     everyone, name = sorted(levelled_items(study)["item_id"]), study.items.attrs["dataset"]
-    floors = {m.name: dataclasses.replace(m, format=format) for m in methods if isinstance(m, ZeroShot)}
-    own = {m.name: m for m in own_floors(study, methods, format)}
-    floors = own | {name: own.get(name, m) for name, m in floors.items()}
-    cells = [Cell(name, lm, floor, "none", None, 0, [], everyone) for floor in floors.values()]
+    floors = [] if study.arms else own_floors(study, methods, format)
+    there = {floor.name for floor in floors}
+    floors += [dataclasses.replace(m, format=format) for m in methods if isinstance(m, ZeroShot) and m.name not in there]
+    cells = [Cell(name, lm, floor, "none", None, 0, [], everyone) for floor in floors]
     rule = "paper" if study.original else "exact"
     for method in (m for m in methods if not isinstance(m, ZeroShot)):
         sizes, method = n_items(study, method), dataclasses.replace(method, format=format)
+        noises = map(float, listed(study.noise)) if getattr(method, "labels", "gold") == "gold" else [0.]  # else: no labels
         cells += [Cell(name, lm, method, train_on, measure, seed, split.train_ids, split.test_ids, noise, rule)
-                  for (measure, seed, train_on, n), split in study.splits.items() if n in sizes
-                  for noise in map(float, listed(study.noise))]
+                  for noise in noises for (measure, seed, train_on, n), split in study.splits.items() if n in sizes]
     return cells
 
 # %% ../nbs/api/60_study.ipynb #4de6a0ac
@@ -387,14 +402,7 @@ def summary(
     names = ["run_id", "dataset", "model", "quant", "format", "method", "train_on", "n_train", "seed", "seconds", "peak_mb"]
     return dict(event=event, **{name: manifest[name] for name in names}, accuracy=round(manifest["accuracy"], 4))
 
-# %% ../nbs/api/60_study.ipynb #500faffe
-def right_answers(
-    items:pd.DataFrame, # N items
-) -> pd.Series:         # N texts
-    "The text of every right answer."
-    return pd.Series([choices[answer] for choices, answer in zip(items["choices"], items["answer"])], dtype=object)
-
-# %% ../nbs/api/60_study.ipynb #cc707db5
+# %% ../nbs/api/60_study.ipynb #44048628
 def describe_sample(
     train:pd.DataFrame,       # training items
     test:pd.DataFrame,        # test items
@@ -407,8 +415,8 @@ def describe_sample(
         about = {name: items[name].value_counts().to_dict() for name in ("relation", "subject") if name in items}
         return dict(hardness=json.loads(values.agg(["mean", "std"]).to_json(double_precision=6)), **about,
                     answer_places={str(place): n for place, n in items["answer"].value_counts().sort_index().items()},
-                    answers=right_answers(items).value_counts().head(20).to_dict())
-    known = right_answers(test).isin(right_answers(train)).to_numpy()
+                    answers=answer_texts(items).value_counts().head(20).to_dict())
+    known = answer_texts(test).isin(answer_texts(train)).to_numpy()
     seen = {name: dict(n=int(rows.sum()), accuracy=float(predictions["correct"][rows].mean()) if rows.any() else None)
             for name, rows in (("seen", known), ("unseen", ~known))}
     return dict(train=facts(train), test=facts(test), answers_in_training=seen)
@@ -589,7 +597,7 @@ def study_settings(
                 original=study.original, questions=items_digest(study.items),
                 levels=hashlib.sha256(table.encode()).hexdigest())
 
-# %% ../nbs/api/60_study.ipynb #cb16116a
+# %% ../nbs/api/60_study.ipynb #93f35bd9
 TAKEN = ("pred", "correct", "logprobs", "n_tokens", "n_chars", "logp_gold", "gold", "n_dropped", "prior", "value", "level")
 
 def items_table(
@@ -601,6 +609,7 @@ def items_table(
     if clash: raise ValueError(f"a measure cannot be called {clash.pop()!r}, a column of records: rename it in the items")
     for name in dict.fromkeys([*study.levels, *hardness_measures(study.items)]):
         if name not in taken: table[name] = hardness(study.items, name)
+        if f"{name}_se" in study.items: table[f"{name}_se"] = study.items[f"{name}_se"]
     for name, levels in study.levels.items(): table[f"level_{name}"] = pd.Series(levels).astype(object).to_numpy()
     return table
 

@@ -118,3 +118,7 @@ def test_models_that_are_not_there():
         assert (table["adapters_GB"] > 0).all()
     assert memory_plan(models["meta-llama/Llama-2-70b-chat-hf"]).loc["bfloat16", "cache_GB"] == pytest.approx(.32768)
     with pytest.raises(OSError): skeleton("no/model-of-that-name")
+
+
+def test_a_model_without_keys_and_values(tiny):
+    with pytest.raises(ValueError, match="a mamba model remembers no keys and values"): memory_plan(tiny("mamba").model)

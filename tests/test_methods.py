@@ -371,11 +371,10 @@ def test_shots_that_just_fit(lm, train, test):
         assert icl.fit(exact, train).predict(item)["n_dropped"].tolist() == [-spare]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name in METHODS if not name.endswith("prior")])  # those read no question
 def test_questions_longer_than_the_context(lm, train, test, name):
     narrow = Narrow(lm.model, lm.tokenizer, lm.name)
     long, before = test.assign(question=test["question"] + " box" * 120), base(lm, test)
-    if name.endswith("prior"): return  # reads no question
     fitted = METHODS[name].fit(narrow, train, 0)
     sentence = r"prompts\[0\] has 1\d\d tokens with its choice but tiny takes 100; shorten it or use fewer shots"
     if name == "blind": assert len(fitted.predict(long)) == len(long)

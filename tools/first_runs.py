@@ -1,6 +1,6 @@
 """Compute the runs behind nbs/paper/02_first_runs.ipynb and pack them: `python tools/first_runs.py runs/first`.
 
-About an hour and a half on one core; stop it and start it again as you like.
+About an hour on one core; stop it and start it again as you like.
 """
 import argparse
 from pathlib import Path

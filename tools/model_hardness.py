@@ -1,0 +1,94 @@
+"""Compute the runs behind nbs/paper/02_model_hardness.ipynb and pack them: `python tools/model_hardness.py runs/hardness`.
+
+Name some of the runs to compute only those. About three hours on one core without bfloat16; stop it and start it again
+as you like. Needs the data sets (see `load_items`).
+"""
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from e2h.data import load_items
+from e2h.hardness import PAPER_MEASURES
+from e2h.icl import ICL, ZeroShot
+from e2h.lm import LM
+from e2h.model_hardness import KEYS, gold_logprob, learning_outcomes, learning_splits, model_hardness
+from e2h.probe import LinearProbe
+from e2h.prompts import blind
+from e2h.qlora import QLoRA
+from e2h.splits import Split
+from e2h.store import open_store, pack
+from e2h.study import Study
+
+RESULTS = Path(__file__).parents[1] / "nbs" / "paper" / "results"
+
+
+def write(name, table):
+    "Keep ids and numbers of outcomes, or of any table."
+    if "logprobs" in table:  # how likely the right answer is among the choices is all that the page reads
+        table = table[["item_id", *KEYS]].assign(logp_gold=gold_logprob(table).astype("float32"), logprobs=None)
+    table.to_parquet(RESULTS / f"{name}.parquet", index=False, compression="zstd", compression_level=19)
+
+
+def up_to(splits, n, seeds, scored=None):
+    "The splits of small training sets and few seeds, with fewer items to score."
+    return {key: Split(split.train_ids, [i for i in split.test_ids if scored is None or i in scored])
+            for key, split in splits.items() if key[1] < seeds and key[3] <= n}
+
+
+def arc(lm, out):
+    "The probe's MDL with and without questions; QLoRA's on 600 of the items."
+    every, scored, pool = (load_items("arc", part=part) for part in ("all", "experiment", "hardness_training"))
+    splits, base = learning_splits(scored, pool=pool), dict(lm=lm, measure=PAPER_MEASURES["arc"])
+    Study(every, methods=[LinearProbe()], arms=splits, **base).run(out / "arc")
+    write("blind_arc", learning_outcomes(blind(scored), lm, LinearProbe(), splits, blind(pool)))
+    some = set(scored["item_id"].sample(600, random_state=0))
+    for n in (80, 340): Study(every, methods=[QLoRA()], arms=up_to(splits, n, 2, some), **base).run(out / "arc")
+
+
+def worldquiz(lm, out):
+    "The same with five folds of countries, on the questions about cities."
+    items = load_items("worldquiz").dropna(subset="fame").reset_index(drop=True)
+    splits, base = learning_splits(items, sizes=(5, 20, 80, 340)), dict(lm=lm, measure="fame")
+    Study(items, methods=[LinearProbe(), ZeroShot()], arms=splits, **base).run(out / "worldquiz")
+    write("blind_worldquiz", learning_outcomes(blind(items), lm, LinearProbe(), splits))
+    some = set(items["item_id"].sample(600, random_state=0))
+    Study(items, methods=[QLoRA()], arms=up_to(splits, 80, 2, some), **base).run(out / "worldquiz")
+
+
+def gsm8k(lm, out):
+    "Code lengths of written answers: a learning curve of prompts, on every fortieth item."
+    items, pool = (load_items("gsm8k", part=part) for part in ("experiment", "hardness_training"))
+    items, frames = items.iloc[::40].reset_index(drop=True), []
+    for method in (ZeroShot(), ICL(1), ICL(4)):
+        splits = learning_splits(items, (method.k,), 2, pool) if hasattr(method, "k") else \
+            {(None, 0, "none", 0): Split([], items["item_id"].tolist())}
+        frames.append(learning_outcomes(items, lm, method, splits, pool))
+    write("code_gsm8k", pd.concat(frames, ignore_index=True))
+
+
+def texts(lm, out):
+    "Bits of questions and answers by themselves."
+    for dataset in ("worldquiz", "arc"):
+        items = load_items(dataset)
+        bits = {name: model_hardness(items, lm, name)[name].round(2) for name in ("question_bits", "answer_bits")}
+        write(f"text_bits_{dataset}", pd.DataFrame({"item_id": items["item_id"], **bits}))
+
+
+RUNS = dict(arc=arc, worldquiz=worldquiz, texts=texts, gsm8k=gsm8k)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("out", type=Path, help="folder for the run folders")
+    parser.add_argument("names", nargs="*", help=f"some of {', '.join(RUNS)}; by default all")
+    args = parser.parse_args()
+    lm = LM.load("smollm2")
+    for name in args.names or RUNS:
+        RUNS[name](lm, args.out)
+        if (args.out / name).is_dir():
+            pack(open_store(args.out / name), RESULTS / f"mdl_{name}.parquet", texts=name == "worldquiz", digits=2)
+
+
+if __name__ == "__main__":
+    main()
