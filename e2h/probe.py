@@ -68,7 +68,7 @@ def choice_loss(
     total = np.exp(-top) + np.add.reduceat(weight, first)
     return np.log(total) + top, weight / total[item]
 
-# %% ../nbs/api/32_probe.ipynb #3d6f632e
+# %% ../nbs/api/32_probe.ipynb #fae35ea5
 def fit_rows(
     K:np.ndarray,         # [R, R] inner products of the difference rows
     item:np.ndarray,      # [R] whose row it is
@@ -78,17 +78,16 @@ def fit_rows(
 ) -> tuple:               # weights of the rows [R], dict with loss, norm of the gradient, steps
     "The combination of rows that minimises the penalised loss, by Newton's method."
     from scipy.linalg.lapack import sgesv
-    n, first = item[-1] + 1, np.flatnonzero(np.diff(item, prepend=-1))
-    a, K_single = np.zeros(len(K)) if start is None else start, K.astype(np.float32)
+    from scipy.sparse import csr_array, diags_array
+    n, a, K_single = item[-1] + 1, np.zeros(len(K)) if start is None else start, K.astype(np.float32)
     f = K @ a
     for step in range(200):
         losses, p = choice_loss(f, item)
         loss, slope = losses.mean() + l2 / 2 * a @ f, p / n + l2 * a
         info = dict(loss=float(loss), gradient=float(np.sqrt(max(slope @ K @ slope, 0))), steps=step)
         if info["gradient"] <= tol: break
-        share = p.astype(np.float32)[:, None]
-        system = share * K_single
-        system -= share * np.add.reduceat(system, first)[item]
+        blocks = csr_array((p.astype(np.float32), (np.arange(len(K)), item)))
+        system = (diags_array(p.astype(np.float32)) - blocks @ blocks.T) @ K_single
         system[np.diag_indices(len(K))] += n * l2
         move = sgesv(system, -n * slope)[2].astype(float)
         moved = K @ move
@@ -98,7 +97,7 @@ def fit_rows(
         a, f = a + size * move, f + size * moved
     return a, info
 
-# %% ../nbs/api/32_probe.ipynb #84abc4b7
+# %% ../nbs/api/32_probe.ipynb #907faafc
 PENALTIES = tuple(10.**(power / 2) for power in range(4, -6, -1))  # from 100 to 0.003, the strongest first
 
 def choose_l2(
@@ -113,15 +112,17 @@ def choose_l2(
     names = np.unique(clusters)
     if len(names) < 2: clusters = names = np.arange(n)  # one cluster: fold the items
     fold = dict(zip(np.random.default_rng([seed, 5]).permutation(names), np.arange(len(names)) % 5))
-    fold_N, loss = np.array([fold[c] for c in clusters]), np.zeros(len(PENALTIES))
+    fold_N, parts, losses = np.array([fold[c] for c in clusters]), [], []
     for f in np.unique(fold_N):
         inside, outside = fold_N[item] != f, fold_N[item] == f
         here, there = (np.unique(item[rows], return_inverse=True)[1] for rows in (inside, outside))
-        K_in, K_out, a = K[np.ix_(inside, inside)], K[np.ix_(outside, inside)], None
-        for g, l2 in enumerate(PENALTIES):
-            a, _ = fit_rows(K_in, here, l2, a, tol=1e-4)
-            loss[g] += choice_loss(K_out @ a, there)[0].sum()
-    return PENALTIES[int(loss.argmin())]
+        parts.append((K[np.ix_(inside, inside)], K[np.ix_(outside, inside)], here, there))
+    weights = [None] * len(parts)
+    for l2 in PENALTIES:
+        weights = [fit_rows(K_in, here, l2, a, tol=1e-3)[0] for (K_in, _, here, _), a in zip(parts, weights)]
+        losses.append(sum(choice_loss(K_out @ a, there)[0].sum() for (_, K_out, _, there), a in zip(parts, weights)))
+        if losses[-1] > losses[-2:][0] > min(losses): break  # weaker and weaker penalties do worse and worse
+    return PENALTIES[int(np.argmin(losses))]
 
 # %% ../nbs/api/32_probe.ipynb #523b1eee
 def original_weights(
@@ -205,15 +206,19 @@ def fit_probe(
         w, info = a @ d, dict(l2=l2, **info)
     return ProbePredictor(lm, method, w / scale, info)
 
-# %% ../nbs/api/32_probe.ipynb #d55211f4
+# %% ../nbs/api/32_probe.ipynb #2ce9cfc5
 def choice_tokens(
     lm:LM,               # whose tokenizer
     items:pd.DataFrame,  # N items
     format:str,          # prompt format
 ) -> list[list[int]]:    # N lists, tokens of each choice
     "Length of every choice in tokens, behind its prompt."
-    rows = tokenise(lm, model_prompts(lm, items, format=format), choice_strings(items, format), FORMATS[format].join)
-    return [[len(row.tokens) - row.start for row in item] for item in rows]
+    texts, choices, join = model_prompts(lm, items, format=format), choice_strings(items, format), FORMATS[format].join
+    keys = [("tokens", text, tuple(some), join) for text, some in zip(texts, choices)]
+    if any(key not in lm.memo for key in keys):
+        lm.memo.update((key, [len(row.tokens) - row.start for row in rows])
+                       for key, rows in zip(keys, tokenise(lm, texts, choices, join)))
+    return [lm.memo[key] for key in keys]
 
 # %% ../nbs/api/32_probe.ipynb #aa0f8207
 @dataclass

@@ -1,4 +1,4 @@
-"""Compute the runs behind nbs/paper/02_first_runs.ipynb and pack them: `python tools/first_runs.py runs/first`.
+"""Compute the runs behind nbs/paper/10_first_runs.ipynb and pack them: `python tools/first_runs.py runs/first`.
 
 About an hour on one core; stop it and start it again as you like.
 """

@@ -12,7 +12,7 @@ from e2h.data import load_items
 from e2h.hardness import PAPER_MEASURES
 from e2h.icl import ICL, ZeroShot
 from e2h.lm import LM
-from e2h.model_hardness import KEYS, gold_logprob, learning_outcomes, learning_splits, model_hardness
+from e2h.model_hardness import KEYS, gold_logprob, learning_outcomes, learning_splits, mdl, model_hardness
 from e2h.probe import LinearProbe
 from e2h.prompts import blind
 from e2h.qlora import QLoRA
@@ -56,6 +56,16 @@ def worldquiz(lm, out):
     Study(items, methods=[QLoRA()], arms=up_to(splits, 80, 2, some), **base).run(out / "worldquiz")
 
 
+def worldquiz_by_mdl(lm, out):
+    "Studies by two MDLs of the run before: the prompt's own, and the probe's."
+    items, records = load_items("worldquiz").dropna(subset="fame"), open_store(out / "worldquiz").records()
+    for name, method in (("mdl_prompt", "zeroshot"), ("mdl_probe", "probe")):
+        found = mdl(records[records["method"] == method]).loc[items["item_id"]].to_numpy()
+        items = items.assign(**{name: found[:, 0], f"{name}_se": found[:, 1]})
+    methods = [LinearProbe(), LinearProbe(labels="random")]
+    Study(items.reset_index(drop=True), lm, ["mdl_prompt", "mdl_probe"], methods).run(out / "worldquiz_by_mdl")
+
+
 def gsm8k(lm, out):
     "Code lengths of written answers: a learning curve of prompts, on every fortieth item."
     items, pool = (load_items("gsm8k", part=part) for part in ("experiment", "hardness_training"))
@@ -75,7 +85,7 @@ def texts(lm, out):
         write(f"text_bits_{dataset}", pd.DataFrame({"item_id": items["item_id"], **bits}))
 
 
-RUNS = dict(arc=arc, worldquiz=worldquiz, texts=texts, gsm8k=gsm8k)
+RUNS = dict(arc=arc, worldquiz=worldquiz, worldquiz_by_mdl=worldquiz_by_mdl, texts=texts, gsm8k=gsm8k)
 
 
 def main():
@@ -87,7 +97,7 @@ def main():
     for name in args.names or RUNS:
         RUNS[name](lm, args.out)
         if (args.out / name).is_dir():
-            pack(open_store(args.out / name), RESULTS / f"mdl_{name}.parquet", texts=name == "worldquiz", digits=2)
+            pack(open_store(args.out / name), RESULTS / f"mdl_{name}.parquet", texts=name != "arc", digits=2)
 
 
 if __name__ == "__main__":
