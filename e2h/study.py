@@ -42,7 +42,7 @@ from .prompts import choice_strings, get_format, model_prompts, shots_text
 from .splits import arm_name, draw_shared_split, draw_split, in_order_of, noisy_labels, read_arm
 from .store import CELL_SETTINGS, Store, cell_hash, claim, intact, log_event, open_store, write_cell
 
-# %% ../nbs/api/60_study.ipynb #541d92ff
+# %% ../nbs/api/60_study.ipynb #790b1b33
 @dataclass
 class Study:
     "Items, models, methods and what to train on: the grid is their product. Lists are allowed wherever they make sense."
@@ -72,9 +72,7 @@ class Study:
         "Who trains and who is tested: (measure, seed, train_on, n) -> `Split`; see `draw_splits`."
         return self.arms or draw_splits(self)
 
-    def cells(self) -> list:
-        "Everything there is to compute, in the order of running; see `plan`."
-        return plan(self)
+    def cells(self) -> list: return plan(self)  # everything there is to compute, in the order of running
 
     def run(self, out, progress:bool=True, executor="serial", callback=None) -> pd.DataFrame:
         "Compute what is missing in the folder `out` and give all its records; see `run_study`."
@@ -156,13 +154,13 @@ def check_sizes(
         if name != "noise" and (not isinstance(value, int) or value < 1):
             raise ValueError(f"{name}={value!r}; give a whole number, 1 or more")
 
-# %% ../nbs/api/60_study.ipynb #5caf79f9
+# %% ../nbs/api/60_study.ipynb #cde41fe4
 def check_arms(
     study:Study,  # of one data set
 ) -> None:        # KeyError for arms that name unknown items, ValueError for levels that have too few
     "Check who trains and who is tested."
-    splits, there = study.splits, set(levelled_items(study)["item_id"])
-    for (_, seed, name, n), split in splits.items() if study.arms else ():
+    splits, there = study.splits, set(study.items["item_id"])
+    for (_, seed, name, n), split in splits.items():
         lost = set(split.train_ids + split.test_ids) - there
         if lost: raise KeyError(f"arm {name!r} (n_train={n}, seed {seed}) names {len(lost)} items that the study has not, "
                                 f"such as {min(lost)!r}: give items that hold both training and test items")
@@ -278,11 +276,12 @@ def check_words(
         if len(choices) == 1 and not read_number(choices[0]):
             raise ValueError(f"item {item!r}: {choices[0]!r} is not one number, and other free text cannot be read")
 
-# %% ../nbs/api/60_study.ipynb #525793f3
+# %% ../nbs/api/60_study.ipynb #b635b1c3
 def levelled_items(
     study:Study,    # of one data set
 ) -> pd.DataFrame:  # those of its items that have a level by one of its measures
-    "The items that a study is about."
+    "The items that a study is about: all, where it has arms of its own."
+    if study.arms: return study.items.reset_index(drop=True)
     known = pd.concat([levels.notna() for levels in study.levels.values()], axis=1).any(axis=1)
     return study.items[known.to_numpy()].reset_index(drop=True)
 
