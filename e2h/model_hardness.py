@@ -7,15 +7,15 @@ __all__ = ['PAPER_SIZES', 'KEYS', 'MODEL_MEASURES', 'TEXTS', 'learning_arms', 'l
            'gold_logprob', 'learning_curves', 'under_every_seed', 'check_items_alike', 'check_sizes_alike',
            'over_seeds', 'mdl', 'block_shares', 'code_length', 'uniform_bits', 'answer_loss', 'choice_table',
            'answer_margin', 'choice_entropy', 'pvi', 'epoch_outcomes', 'data_map', 'text_bits', 'model_hardness',
-           'all_outcomes', 'text_measures', 'mapped']
+           'all_outcomes', 'loaded', 'text_measures', 'mapped']
 
-# %% ../nbs/api/40_model_hardness.ipynb #71bd24ab
+# %% ../nbs/api/40_model_hardness.ipynb #78531706
 import math
 import numpy as np
 import pandas as pd
 from .data import check_items
 from .icl import PromptPredictor, ZeroShot, fitting_prompts
-from .lm import LM
+from .lm import LM, LMSource
 from .probe import LinearProbe
 from .prompts import FORMATS, blind, choice_strings
 from .qlora import AdapterPredictor, QLoRA, fit_adapter, schedule
@@ -307,10 +307,10 @@ MODEL_MEASURES = {  # measure -> (function of outcomes, method by default)
     "confidence": (data_map, QLoRA()), "variability": (data_map, QLoRA())}
 TEXTS = {"question_bits": "question", "answer_bits": "answer", "reasoning_bits": "rationale"}
 
-# %% ../nbs/api/40_model_hardness.ipynb #92dbfa93
+# %% ../nbs/api/40_model_hardness.ipynb #309da032
 def model_hardness(
     items:pd.DataFrame,          # items to score, see `check_items`
-    lm:LM|list,                  # model, or models to average over
+    lm:LM|LMSource|list,         # model, or models to average over; a source is loaded when its turn comes
     measure:str="mdl",           # a key of `MODEL_MEASURES` or `TEXTS`
     method=None,                 # what is fitted, or a list; None: as the table of measures says
     pool:pd.DataFrame|None=None, # items to train on; None trains on the other folds
@@ -322,6 +322,8 @@ def model_hardness(
     if measure not in MODEL_MEASURES and measure not in TEXTS:
         raise KeyError(f"there is no model measure {measure!r}; give one of {[*MODEL_MEASURES, *TEXTS]}")
     index, items, lms = items.index, check_items(items), lm if isinstance(lm, list) else [lm]
+    for one in lms:
+        if not isinstance(one, (LM, LMSource)): raise ValueError(f"lm is {one!r}; give LM.load({one!r}) or LMSource({one!r})")
     read, own = MODEL_MEASURES.get(measure, (None, None))
     method = method or own
     def outcomes(seen=lambda frame: frame):
@@ -331,10 +333,10 @@ def model_hardness(
     else: found = read(outcomes(), outcomes(blind)) if read is pvi else read(outcomes())
     return found.reindex(items["item_id"]).set_index(index)
 
-# %% ../nbs/api/40_model_hardness.ipynb #590eb9ac
+# %% ../nbs/api/40_model_hardness.ipynb #24b25c06
 def all_outcomes(
     items:pd.DataFrame,     # items to score
-    lms:list,               # models
+    lms:list,               # models and sources of models
     methods,                # a method or a list
     pool:pd.DataFrame|None, # see `learning_splits` for this and the rest
     sizes:tuple|None,       # a method with `k` examples takes k
@@ -342,15 +344,23 @@ def all_outcomes(
     folds:int,              # folds
 ) -> pd.DataFrame:          # outcomes of all models and methods
     "The outcomes that a measure needs."
-    frames = []
-    for method in methods if isinstance(methods, list) else [methods]:
-        own = (method.k,) if hasattr(method, "k") else sizes
-        if isinstance(method, ZeroShot): splits = {(None, 0, "none", 0): Split([], items["item_id"].tolist())}
-        else: splits = learning_splits(items, own, seeds, pool, folds)
-        frames += [learning_outcomes(items, lm, method, splits, pool) for lm in lms]
+    untrained, frames = {(None, 0, "none", 0): Split([], items["item_id"].tolist())}, []
+    for lm in map(loaded, lms):
+        for method in methods if isinstance(methods, list) else [methods]:
+            own = (method.k,) if hasattr(method, "k") else sizes
+            zero = isinstance(method, ZeroShot)
+            splits = untrained if zero else learning_splits(items, own, seeds, pool, folds)
+            frames.append(learning_outcomes(items, lm, method, splits, pool))
     return pd.concat(frames, ignore_index=True)
 
-# %% ../nbs/api/40_model_hardness.ipynb #c93b947e
+# %% ../nbs/api/40_model_hardness.ipynb #a4fa453e
+def loaded(
+    lm:LM|LMSource, # a model, or where to find one
+) -> LM:            # the model; OSError with the mend if it cannot be had
+    "Load a model when its turn comes."
+    return lm.load() if isinstance(lm, LMSource) else lm
+
+# %% ../nbs/api/40_model_hardness.ipynb #370c46b2
 def text_measures(
     items:pd.DataFrame, # N items
     lms:list,           # models
@@ -358,10 +368,10 @@ def text_measures(
 ) -> pd.DataFrame:      # items x (measure, measure_se)
     "Bits of one of the texts, averaged over models."
     texts = items[TEXTS[measure]] if measure != "answer_bits" else [c[a] for c, a in zip(items["choices"], items["answer"])]
-    bits = np.mean([text_bits(lm, list(texts)) for lm in lms], axis=0)
+    bits = np.mean([text_bits(lm, list(texts)) for lm in map(loaded, lms)], axis=0)
     return pd.DataFrame({measure: bits, f"{measure}_se": np.nan}, index=pd.Index(items["item_id"]))
 
-# %% ../nbs/api/40_model_hardness.ipynb #381eb211
+# %% ../nbs/api/40_model_hardness.ipynb #6e10bcf8
 def mapped(
     items:pd.DataFrame, # N items
     lms:list,           # models
@@ -371,6 +381,6 @@ def mapped(
 ) -> pd.DataFrame:      # items x (measure, measure_se); confidence with its sign turned
     "A column of data maps over several trainings."
     sign = -1 if measure == "confidence" else 1
-    each = {seed: sum(sign * data_map(epoch_outcomes(items, lm, method, seed))[measure] for lm in lms) / len(lms)
-            for seed in range(seeds)}
-    return over_seeds(pd.DataFrame(each).rename_axis(columns="seed"), measure)
+    each = {(number, seed): sign * data_map(epoch_outcomes(items, lm, method, seed))[measure]
+            for number, lm in enumerate(map(loaded, lms)) for seed in range(seeds)}
+    return over_seeds(pd.DataFrame(each).rename_axis(columns=["model", "seed"]), measure)

@@ -11,6 +11,7 @@ import pytest
 
 from e2h.cli import load_data, main
 from e2h.data import load_items
+from e2h.hardness import hardness_measures
 from e2h.sgr import BASE, simulate_records
 from e2h.store import claim, open_store, pack, write_cell
 
@@ -79,6 +80,8 @@ BAD = [
     (["plan", "--format", "verse"], "cloze"),
     (["check", "nowhere.jsonl"], "there is no such file"),
     (["hardness", "nowhere"], "worldquiz"),
+    (["hardness", "worldquiz", "--add", "charm"], "no model gives the measure 'charm'"),
+    (["hardness", "worldquiz", "--add", "mdl", "--out", "items.csv"], "name a .parquet file"),
     (["sgr", "nowhere"], "is not a run folder"),
     (["runs", "show", "nowhere"], "is not a run folder"),
 ]
@@ -115,6 +118,25 @@ def test_a_damaged_cell_is_said_in_one_line(run, capsys):
     victim.write_bytes(b"no more")
     code, _, err = e2h(capsys, "sgr", run, "--quiet")
     assert code == 0 and err.startswith("e2h: note: ") and err.count("\n") == 1 and "set aside" in err
+
+
+def test_hardness_that_a_model_gives(tmp_path, capsys, tiny):
+    "Added to the items, kept with its error, and taken by the next study as any measure."
+    from e2h.lm import LM
+    from e2h.model_hardness import model_hardness
+    items = load_items("worldquiz").dropna(subset="fame").groupby("cluster").head(6)
+    items[["item_id", "question", "choices", "answer", "fame", "cluster"]].to_parquet(tmp_path / "some.parquet")
+    tiny("llama").model.save_pretrained(tmp_path / "model")
+    tiny("llama").tokenizer.save_pretrained(tmp_path / "model")
+    asked = ["hardness", tmp_path / "some.parquet", "--model", tmp_path / "model", "--add", "mdl,question_bits", "--seeds", 2]
+    code, out, err = e2h(capsys, *asked, "--out", tmp_path / "items.parquet")
+    assert code == 0 and "question_bits" in out, err
+    kept, levels = pd.read_parquet(tmp_path / "items.parquet"), json.loads(e2h(capsys, *asked, "--json")[1])["levels"]
+    assert {row["measure"] for row in levels} >= {"fame", "mdl", "question_bits"} and kept["mdl_se"].gt(0).all()
+    lm = LM.load(str(tmp_path / "model"))
+    assert model_hardness(load_data(tmp_path / "some.parquet"), lm, "mdl", seeds=2)["mdl"].tolist() == kept["mdl"].tolist()
+    again = load_data(tmp_path / "items.parquet")
+    assert hardness_measures(again)[:3] == ["fame", "mdl", "question_bits"]
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"])

@@ -1,4 +1,7 @@
 """Item response theory: against integration, scipy, an oracle and girth, and by how it must change."""
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import norm, spearmanr
 
+from e2h.data import load_measures
 from e2h.irt import (
     DIFFICULTY_SD,
     DISCRIMINATION_SD,
@@ -508,3 +512,17 @@ def test_pieces_are_counted():
     bridge = pd.concat(blocks)
     bridge.iloc[0] = 1.  # one taker who answered everything
     assert len(fit_irt(bridge).difficulty) == 9
+
+
+@pytest.mark.skipif("E2H_DATA" not in os.environ, reason="E2H_DATA names no folder with the published data")
+def test_four_models_on_gsm8k():
+    "A table of real takers: the larger model and the verifier help, and longer solutions are harder."
+    rows = pd.read_json(Path(os.environ["E2H_DATA"]) / "extra" / "gsm8k_test_model_correctness.jsonl.gz", lines=True)
+    taken = rows.drop(columns=["test_index", "question"]).astype(float).T
+    taken.columns = [f"test/{index}" for index in rows["test_index"]]
+    fit = fit_irt(taken, "1pl")
+    for size in ("6b", "175b"): assert fit.ability[f"{size}_verification"] > fit.ability[f"{size}_finetuning"]
+    assert fit.ability.rank().tolist() == taken.mean(axis=1).rank().tolist()
+    steps = load_measures("gsm8k").set_index("item_id")["steps"][taken.columns]
+    assert fit.difficulty.corr(steps, method="spearman") > .3
+    assert fit.difficulty_se.median() > .5  # four takers do not say much of one problem

@@ -11,6 +11,7 @@ from e2h.baselines import AnswerPrior
 from e2h.data import check_items, load_items
 from e2h.hardness import hardness_measures, item_levels, levels
 from e2h.icl import ICL, ZeroShot
+from e2h.lm import LMSource
 from e2h.model_hardness import PAPER_SIZES, answer_loss, answer_margin, block_shares, choice_entropy, code_length, data_map, \
     epoch_outcomes, learning_curves, learning_outcomes, learning_splits, mdl, model_hardness, pvi, text_bits
 from e2h.probe import LinearProbe
@@ -222,6 +223,14 @@ def test_several_models_are_averaged(tiny, quiz):
     both = model_hardness(few, lms, "loss")["loss"]
     assert np.allclose(both, np.mean([model_hardness(few, lm, "loss")["loss"] for lm in lms], axis=0))
     with pytest.raises(ValueError, match="two outcomes"): model_hardness(few, [lms[0], lms[0]], "loss")
+    with pytest.raises(ValueError, match="give LM.load"): model_hardness(few, "smollm2", "loss")
+    with pytest.raises(OSError, match="is neither 'smollm2' nor a folder"): model_hardness(few, LMSource("no/model"), "loss")
+
+
+def test_a_source_is_loaded_when_its_turn_comes(quiz, smollm2):
+    few = quiz.groupby("cluster").head(1).head(6)
+    found = model_hardness(few, [LMSource("smollm2", dtype="float32")], "loss")
+    assert np.allclose(found["loss"], model_hardness(few, smollm2, "loss")["loss"])
 
 
 def test_free_text_has_a_code_length(lm):

@@ -4,6 +4,7 @@ Name some of the runs to compute only those. About three hours on one core witho
 as you like. Needs the data sets (see `load_items`).
 """
 import argparse
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -77,6 +78,13 @@ def gsm8k(lm, out):
     write("code_gsm8k", pd.concat(frames, ignore_index=True))
 
 
+def takers(lm, out):
+    "Who of four models was right on the test problems of GSM8k (Cobbe et al. 2021, MIT licence): ids and outcomes alone."
+    rows = pd.read_json(Path(os.environ["E2H_DATA"]) / "extra" / "gsm8k_test_model_correctness.jsonl.gz", lines=True)
+    right = rows.drop(columns=["test_index", "question"]).astype("int8")
+    write("takers_gsm8k", right.assign(item_id=[f"test/{index}" for index in rows["test_index"]]))
+
+
 def texts(lm, out):
     "Bits of questions and answers by themselves."
     for dataset in ("worldquiz", "arc"):
@@ -85,7 +93,8 @@ def texts(lm, out):
         write(f"text_bits_{dataset}", pd.DataFrame({"item_id": items["item_id"], **bits}))
 
 
-RUNS = dict(arc=arc, worldquiz=worldquiz, worldquiz_by_mdl=worldquiz_by_mdl, texts=texts, gsm8k=gsm8k)
+RUNS = dict(arc=arc, worldquiz=worldquiz, worldquiz_by_mdl=worldquiz_by_mdl, texts=texts, gsm8k=gsm8k,
+            takers=takers)
 
 
 def main():

@@ -67,7 +67,8 @@ def run(nbs):
                        resources={"metadata": {"path": str(path.parent)}}).execute()
         nb.metadata.pop("widgets", None)
         for cell in nb.cells:  # progress bars, which only a slow machine shows
-            if "outputs" in cell: cell.outputs = [o for o in cell.outputs if not any("widget" in k for k in o.get("data", {}))]
+            kept = [o for o in cell.get("outputs", []) if not any("widget" in kind for kind in o.get("data", {}))]
+            if cell.cell_type == "code": cell.outputs = kept
         nbformat.write(nb, path)
         nbdev_clean(str(path))
         print(f"  ran {path.relative_to(ROOT)} in {time.time() - start:.1f} s", flush=True)
