@@ -304,20 +304,20 @@ def _run_row(path:Path, top:Path) -> dict:
                 measures=", ".join(settings["measures"]), methods=names["method"], cells=len(cells), last=last,
                 MB=round(sum(f.stat().st_size for f in files) / 1e6, 2))
 
-# %% ../nbs/api/64_cli.ipynb #f38e9863
+# %% ../nbs/api/64_cli.ipynb #b30d54a6
 def with_model_measures(
     items,       # a frame
     args,        # parsed arguments
 ):               # the items with a column, and one of standard errors, for each measure that a model is to give
     "Ask models how hard items are."
     if not args.add: return items
-    from e2h.lm import LM
+    from e2h.lm import LMSource
     from e2h.model_hardness import MODEL_MEASURES, TEXTS, model_hardness
     wanted, method = words(args.add), make_method(args.method, args.shots) if args.method else None
     unknown = set(wanted) - {*MODEL_MEASURES, *TEXTS}
     known = ", ".join([*MODEL_MEASURES, *TEXTS])
     if unknown: raise KeyError(f"no model gives the measure {min(unknown)!r}; choose from {known}")
-    lms = [LM.load(name) for name in words(args.model)]
+    lms = [LMSource(name) for name in words(args.model)]  # one at a time in memory
     for name in wanted: items = items.assign(**model_hardness(items, lms, name, method, seeds=args.seeds))
     return items
 
