@@ -152,12 +152,12 @@ def _accuracy_message(
     span = f"{min(points):+.1f}" if len(points) == 1 else f"{min(points):+.1f} to {max(points):+.1f}"
     return f"On {test} items, easy-trained minus hard-trained is {span} points"
 
-# %% ../nbs/api/52_plots.ipynb #96693b8c
+# %% ../nbs/api/52_plots.ipynb #c5257d55
 def _message(
     figure, text
 ):
     "Put the message over the figure, broken so that it fits."
-    width = int(figure.get_figwidth() * 11.5)
+    width = int(figure.get_figwidth() * 10.5)
     lines = "\n".join(textwrap.wrap(text.replace(" -", " \u2212"), width))
     figure.suptitle(lines, x=.01, ha="left", fontsize=11.5, fontweight="bold", color=INK)
 

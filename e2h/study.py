@@ -42,7 +42,7 @@ from .prompts import choice_strings, get_format, model_prompts, shots_text
 from .splits import arm_name, draw_shared_split, draw_split, in_order_of, noisy_labels, read_arm
 from .store import CELL_SETTINGS, Store, cell_hash, claim, intact, log_event, open_store, write_cell
 
-# %% ../nbs/api/60_study.ipynb #790b1b33
+# %% ../nbs/api/60_study.ipynb #09d89267
 @dataclass
 class Study:
     "Items, models, methods and what to train on: the grid is their product. Lists are allowed wherever they make sense."
@@ -70,7 +70,7 @@ class Study:
     @cached_property
     def splits(self) -> dict:
         "Who trains and who is tested: (measure, seed, train_on, n) -> `Split`; see `draw_splits`."
-        return self.arms or draw_splits(self)
+        return draw_splits(self) if self.arms is None else self.arms
 
     def cells(self) -> list: return plan(self)  # everything there is to compute, in the order of running
 
@@ -113,16 +113,16 @@ def ordered_split(
     split = draw_split(study.items, study.levels[measure], train_on, n, study.n_test, seed, study.original)
     return in_order_of(split, hardness(study.items, measure).set_axis(study.items["item_id"]), read_arm(train_on)[1])
 
-# %% ../nbs/api/60_study.ipynb #65b8e2e1
+# %% ../nbs/api/60_study.ipynb #4ce4e8a8
 def n_items(
     study:Study,  # the study
     method,       # one of its methods
 ) -> list[int]:   # training items that it takes
     "How many items a method trains on: its own `k`, or the study's `n_train`, or the sizes of its `arms`."
     if hasattr(method, "k"): return [method.k]
-    return sorted({n for *_, n in study.arms}) if study.arms else listed(study.n_train)
+    return listed(study.n_train) if study.arms is None else sorted({n for *_, n in study.arms})
 
-# %% ../nbs/api/60_study.ipynb #18db5206
+# %% ../nbs/api/60_study.ipynb #a04c03a7
 def check_study(
     study:Study,    # as given
 ) -> list[Study]:   # one study for each data set; ValueError or KeyError with one sentence if something is wrong
@@ -137,7 +137,7 @@ def check_study(
     check_methods(study.methods)
     if not listed(study.measure): raise ValueError("measure names nothing; give a hardness measure of the items")
     if not isinstance(study.items, pd.DataFrame):
-        if study.arms: raise ValueError("arms of one's own go with one data set: give one frame of items")
+        if study.arms is not None: raise ValueError("arms of one's own go with one data set: give one frame of items")
         return split_study(study)
     study.items = check_items(study.items)
     for name in listed(study.measure): hardness(study.items, name)
@@ -154,16 +154,25 @@ def check_sizes(
         if name != "noise" and (not isinstance(value, int) or value < 1):
             raise ValueError(f"{name}={value!r}; give a whole number, 1 or more")
 
-# %% ../nbs/api/60_study.ipynb #cde41fe4
+# %% ../nbs/api/60_study.ipynb #ffdc39e2
 def check_arms(
     study:Study,  # of one data set
-) -> None:        # KeyError for arms that name unknown items, ValueError for levels that have too few
+) -> None:        # ValueError for arms that cannot be run, KeyError for unknown items
     "Check who trains and who is tested."
-    splits, there = study.splits, set(study.items["item_id"])
-    for (_, seed, name, n), split in splits.items():
-        lost = set(split.train_ids + split.test_ids) - there
-        if lost: raise KeyError(f"arm {name!r} (n_train={n}, seed {seed}) names {len(lost)} items that the study has not, "
-                                f"such as {min(lost)!r}: give items that hold both training and test items")
+    there, sizes = set(study.items["item_id"]), set()
+    for (measure, seed, name, n), split in study.splits.items():
+        where, lost = f"arm {name!r} (n_train={n}, seed {seed})", set(split.train_ids + split.test_ids) - there
+        if lost: raise KeyError(f"{where} names {len(lost)} items that the study has not, such as {min(lost)!r}: give items "
+                                "that hold both training and test items")
+        if measure not in (None, *listed(study.measure)):
+            raise KeyError(f"{where} is of the measure {measure!r}, not the study's")
+        fault = "trains on what it tests" if set(split.train_ids) & set(split.test_ids) else \
+            "tests nobody" if not split.test_ids else f"has {len(split.train_ids)} training items" \
+            if len(set(split.train_ids)) != n else None
+        if fault: raise ValueError(f"{where} {fault}: draw it anew")
+        sizes.add(n)
+    lost = [m for m in study.methods if hasattr(m, "k") and not set(n_items(study, m)) & sizes]
+    if lost: raise ValueError(f"{lost[0]!r} has no arm of its size: arms have {sorted(sizes)}")
 
 # %% ../nbs/api/60_study.ipynb #3f542da8
 def split_study(
@@ -230,7 +239,7 @@ def plan(
     return [cell for lm in listed(study.lm) for part in study.parts for format in listed(study.format or own)
             for cell in cells_of(part, lm, format)]
 
-# %% ../nbs/api/60_study.ipynb #6c4bd66b
+# %% ../nbs/api/60_study.ipynb #1d45ed72
 def cells_of(
     study:Study,      # of one data set
     lm:LM|LMSource,   # one of its models
@@ -239,7 +248,7 @@ def cells_of(
     "The cells of one model and one format."
     methods = [m for m in study.methods if study.format or m.format == format]
     everyone, name = sorted(levelled_items(study)["item_id"]), study.items.attrs["dataset"]
-    floors = [] if study.arms else own_floors(study, methods, format)
+    floors = own_floors(study, methods, format) if study.arms is None else []
     there = {floor.name for floor in floors}
     floors += [dataclasses.replace(m, format=format) for m in methods if isinstance(m, ZeroShot) and m.name not in there]
     cells = [Cell(name, lm, floor, "none", None, 0, [], everyone) for floor in floors]
@@ -276,12 +285,12 @@ def check_words(
         if len(choices) == 1 and not read_number(choices[0]):
             raise ValueError(f"item {item!r}: {choices[0]!r} is not one number, and other free text cannot be read")
 
-# %% ../nbs/api/60_study.ipynb #b635b1c3
+# %% ../nbs/api/60_study.ipynb #ef59be09
 def levelled_items(
     study:Study,    # of one data set
 ) -> pd.DataFrame:  # those of its items that have a level by one of its measures
     "The items that a study is about: all, where it has arms of its own."
-    if study.arms: return study.items.reset_index(drop=True)
+    if study.arms is not None: return study.items.reset_index(drop=True)
     known = pd.concat([levels.notna() for levels in study.levels.values()], axis=1).any(axis=1)
     return study.items[known.to_numpy()].reset_index(drop=True)
 

@@ -2,6 +2,7 @@
 import dataclasses
 import hashlib
 import random
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from e2h.baselines import AnswerPrior
 from e2h.icl import ICL, ZeroShot, fitting_prompts
 from e2h.lm import LM, fingerprint
 from e2h.plots import plot_accuracy
-from e2h.probe import LinearProbe, choose_l2, differences, features, fit_rows, original_weights, probe_layers
+from e2h.probe import PENALTIES, LinearProbe, choice_loss, choose_l2, differences, features, fit_rows, original_weights, \
+    probe_layers
 from e2h.prompts import FORMATS, blind, choice_strings, prompts
 from e2h.qlora import Diverged, QLoRA, adapter, batch_loss
 from e2h.scoring import choice_logprobs, rescore, score_row, scoring_path, tokenise
@@ -136,6 +138,24 @@ def test_another_seed_folds_the_probe_otherwise():
     chosen = [choose_l2(d @ d.T, item, list(range(40)), seed) for seed in range(8)]
     assert len(set(chosen)) > 1
     assert chosen == [choose_l2(d @ d.T, item, list(range(40)), seed) for seed in range(8)]
+
+
+@pytest.mark.parametrize("signal", [0, .5, 1, 3])
+def test_the_penalty_is_that_of_a_full_search(signal):
+    "The path ends early and its fits are rough; that changes no choice against all penalties fitted to the end."
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x, gold = rng.normal(size=(60, 4, 80)) * np.arange(1, 81) ** -.5, rng.integers(0, 4, 60)
+        x[np.arange(60), gold] += signal * rng.normal(size=80) * np.arange(1, 81) ** -1.
+        d, item = differences(list(x), gold)
+        K, fold = d @ d.T, {c: i % 5 for i, c in enumerate(np.random.default_rng([seed, 5]).permutation(60))}
+        fold_R, losses = np.array([fold[i] for i in item]), np.zeros(len(PENALTIES))
+        for f, (g, l2) in product(range(5), enumerate(PENALTIES)):
+            inside, outside = fold_R != f, fold_R == f
+            here, there = (np.unique(item[rows], return_inverse=True)[1] for rows in (inside, outside))
+            a, _ = fit_rows(K[np.ix_(inside, inside)], here, l2)
+            losses[g] += choice_loss(K[np.ix_(outside, inside)] @ a, there)[0].sum()
+        assert choose_l2(K, item, list(range(60)), seed) == PENALTIES[losses.argmin()]
 
 
 def test_a_probe_of_two_choices_is_logistic_regression():

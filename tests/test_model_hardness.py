@@ -1,4 +1,5 @@
 """Measures that models give: each against a plain loop over the same outcomes, and against sources whose answer is known."""
+import copy
 import math
 import os
 from itertools import product
@@ -12,12 +13,14 @@ from e2h.data import check_items, load_items
 from e2h.hardness import hardness_measures, item_levels, levels
 from e2h.icl import ICL, ZeroShot
 from e2h.lm import LMSource
-from e2h.model_hardness import PAPER_SIZES, answer_loss, answer_margin, block_shares, choice_entropy, code_length, data_map, \
-    epoch_outcomes, learning_curves, learning_outcomes, learning_splits, mdl, model_hardness, pvi, text_bits
+from e2h.model_hardness import PAPER_SIZES, answer_loss, answer_margin, answered, block_shares, choice_entropy, code_length, \
+    data_map, epoch_outcomes, learning_curves, learning_outcomes, learning_splits, mdl, model_hardness, over_seeds, pvi, \
+    text_bits
 from e2h.probe import LinearProbe
 from e2h.prompts import blind, model_prompts
 from e2h.qlora import QLoRA
 from e2h.sgr import level_noise, sgr_table
+from e2h.splits import Split
 from e2h.store import open_store, pack
 from e2h.study import Study
 
@@ -58,10 +61,12 @@ def test_measures_against_a_plain_loop(name):
     measure, of = ORACLES[name]
     outcomes = made_up().sample(frac=1, random_state=0)  # rows in any order
     found = measure(outcomes)
-    for item in found.index:
-        each = [plain(outcomes, item, seed, of) for seed in range(3)]
-        assert found.loc[item, name] == pytest.approx(np.mean(each))
-        assert found.loc[item, f"{name}_se"] == pytest.approx(np.std(each, ddof=1) / 3**.5)
+    each = {item: [plain(outcomes, item, seed, of) for seed in range(3)] for item in found.index}
+    all_items = np.mean([np.var(values, ddof=1) for values in each.values()])
+    for item, values in each.items():
+        assert found.loc[item, name] == pytest.approx(np.mean(values))
+        variance = (2 * np.var(values, ddof=1) + 4 * all_items) / 6  # two degrees of freedom of its own, four of all items'
+        assert found.loc[item, f"{name}_se"] == pytest.approx((variance / 3)**.5)
 
 
 @pytest.mark.parametrize("c", [2, 3, 4, 5])
@@ -123,6 +128,29 @@ def test_the_code_of_a_known_source(q):
     assert answer_loss(found[found["n_train"] == 500])["loss"].mean() == pytest.approx(entropy, abs=.006)
 
 
+def test_a_message_of_another_length():
+    "The first labels by what came before any training, the others by the largest model that had enough."
+    outcomes, sizes = made_up(seeds=(0,), models=("a",), sizes=(0, 5, 20)), (0, 5, 20)
+    bits = {(row["item_id"], row["n_train"]): -(row["logp_gold"] - np.logaddexp.reduce(row["logprobs"])) / math.log(2)
+            for row in outcomes.to_dict("records")}
+    for total in (3, 5, 12, 400):
+        found = code_length(outcomes, total)["code_length"]
+        for item in found.index:
+            sent = [bits[item, max(n for n in sizes if n <= place)] for place in range(total)]
+            assert found[item] == pytest.approx(np.mean(sent))
+    with pytest.raises(ValueError, match="total=0"): code_length(outcomes, 0)
+
+
+def test_zero_shot_is_the_same_under_any_seed():
+    outcomes = made_up()
+    moved = outcomes.assign(seed=np.where((outcomes["n_train"] == 0) & (outcomes["model"] == "b"), 7, outcomes["seed"]))
+    assert mdl(moved).equals(mdl(outcomes))
+    repeated = pd.concat([outcomes, outcomes[outcomes["n_train"] == 0].assign(seed=1)])
+    assert mdl(repeated).equals(mdl(outcomes))
+    other = outcomes[outcomes["n_train"] == 0].assign(seed=1, logp_gold=lambda f: f["logp_gold"] - 1)
+    with pytest.raises(ValueError, match="two outcomes"): mdl(pd.concat([outcomes, other]))
+
+
 def test_what_is_refused():
     outcomes = made_up()
     for change, sentence in [
@@ -130,9 +158,10 @@ def test_what_is_refused():
          "b (n_train=20, seed 2) has no outcome for 1 of 6 items, such as 'i3'"),
         (lambda f: f[~((f["model"] == "b") & (f["n_train"] == 5))], "b lacks 3 of 9 pairs of seed and training size"),
         (lambda f: f[~((f["seed"] == 1) & (f["n_train"] == 5))], "a lacks 1 of 9 pairs"),
-        (lambda f: pd.concat([f, f.head(1)]), "'i0' has two outcomes of one model, size and seed"),
+        (lambda f: pd.concat([f, f.tail(1)]), "'i5' has two outcomes of one model, size and seed"),
         (lambda f: f.assign(logp_gold=f["logp_gold"].where(f["item_id"] != "i2")),
          "1 items have no probability, such as 'i2'"),
+        (lambda f: f[:0], "there are no outcomes"),
     ]:
         with pytest.raises(ValueError) as e: mdl(change(outcomes))
         assert sentence in str(e.value)
@@ -166,9 +195,45 @@ def test_splits_are_nested_and_apart(quiz):
     for (_, _, arm, _), split in learning_splits(scored, (5, 20), 2, pool).items():
         assert arm == "pool" and split.test_ids == sorted(scored["item_id"])
         assert not set(cluster[split.train_ids]) & set(scored["cluster"])
-    with pytest.raises(ValueError, match="too few for sizes"): learning_splits(quiz, sizes=(9000,))
-    with pytest.raises(ValueError, match="cannot be dealt into 50 folds"): learning_splits(quiz, folds=50)
+    draws = [learning_splits(scored, (20,), 3, pool)[None, seed, "pool", 20].train_ids for seed in range(3)]
+    assert len({tuple(sorted(ids)) for ids in draws}) == 3
+    dealt = learning_splits(quiz, (5,), 2)
+    assert dealt[None, 0, "fold 0", 5].test_ids != dealt[None, 1, "fold 0", 5].test_ids
     assert {n for *_, n in learning_splits(quiz)} == {n for n in PAPER_SIZES if n <= 100}
+
+
+@pytest.mark.parametrize("change, options, sentence", [
+    (dict(), dict(sizes=(9000,)), "too few for sizes"),
+    (dict(), dict(folds=50), "cannot be dealt into 50 folds"),
+    (dict(), dict(folds=1), "folds=0: give whole numbers"),
+    (dict(), dict(sizes=(0,)), "sizes=0: give whole numbers"),
+    (dict(), dict(seeds=0), "seeds=0: give whole numbers"),
+    (dict(cluster=None), dict(), "items lack some cluster"),
+    (dict(item_id="same"), dict(), "items hold 'same' twice"),
+])
+def test_splits_that_are_none(quiz, change, options, sentence):
+    with pytest.raises(ValueError, match=sentence): learning_splits(quiz.assign(**change), **options)
+
+
+def test_pools_that_are_none(quiz):
+    scored, pool = quiz[quiz["cluster"] > "M"], quiz[quiz["cluster"] <= "M"]
+    with pytest.raises(ValueError, match="among the items and in the pool"): learning_splits(scored, (5,), pool=quiz)
+    bare = pool.drop(columns="cluster")
+    with pytest.raises(ValueError, match="pool lack some cluster"): learning_splits(scored, (5,), pool=bare)
+    near = pd.concat([pool, scored.head(3).assign(item_id=["x", "y", "z"])])
+    with pytest.warns(UserWarning, match=f"3 of {len(near)} items of the pool"): learning_splits(scored, (5,), pool=near)
+
+
+def test_uneven_clusters_fill_every_fold_and_get_the_same_sizes():
+    sizes = [80, 10, 10, *[1] * 20]
+    items = pd.DataFrame({"item_id": [f"{c}/{i}" for c, size in enumerate(sizes) for i in range(size)],
+                          "cluster": [f"c{c:02}" for c, size in enumerate(sizes) for _ in range(size)]})
+    for seeds in range(1, 8):
+        splits = learning_splits(items, seeds=seeds, folds=3)
+        assert {name for _, _, name, _ in splits} == {"fold 0", "fold 1", "fold 2"}
+        by_arm = {}
+        for _, seed, name, n in splits: by_arm.setdefault((seed, name), set()).add(n)
+        assert len(set(map(frozenset, by_arm.values()))) == 1 and all(s.test_ids for s in splits.values())
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +262,15 @@ def test_arms_of_ones_own_are_checked(lm, quiz):
     splits = learning_splits(quiz, sizes=(3,), seeds=1, folds=2)
     with pytest.raises(KeyError, match="names .* items that the study has not, such as"):
         Study(quiz.head(20), lm, "fame", [LinearProbe()], arms=splits)
+    ids = quiz["item_id"].tolist()
+    for arm, sentence in [((None, 0, "x", 2, ids[:2], ids[:4]), "trains on what it tests"),
+                          ((None, 0, "x", 3, ids[:2], ids[2:4]), "has 2 training items"),
+                          ((None, 0, "x", 2, [ids[0]] * 2, ids[2:4]), "has 2 training items"),
+                          ((None, 0, "x", 2, ids[:2], []), "tests nobody"), (("charm", 0, "x", 2, ids[:2], ids[2:4]), "charm")]:
+        with pytest.raises((ValueError, KeyError), match=sentence):
+            Study(quiz, lm, "fame", [LinearProbe()], arms={arm[:4]: Split(*arm[4:])})
+    with pytest.raises(ValueError, match=r"ICL\(k=10.* has no arm of its size: arms have \[3\]"):
+        Study(quiz, lm, "fame", [ICL(10), ICL(3)], arms=splits)
     other = quiz.copy()
     other.attrs["dataset"] = "other"
     with pytest.raises(ValueError, match="go with one data set"): Study([quiz, other], lm, "fame", [ICL(3)], arms=splits)
@@ -214,6 +288,17 @@ def test_one_call_is_the_long_way(lm, quiz):
     found = model_hardness(few, lm, "pvi", probe, sizes=(4, 8), seeds=2, folds=3)["pvi"]
     both = [learning_outcomes(items, lm, probe, splits) for items in (few, blind(few))]
     assert found.tolist() == pvi(*both).loc[few["item_id"], "pvi"].tolist()
+    pool = quiz[~quiz["cluster"].isin(few["cluster"][:6])]
+    scored = few[few["cluster"].isin(few["cluster"][:6])]
+    splits = learning_splits(scored, (4, 8), 2, pool)
+    for name in ("mdl", "pvi"):
+        found = model_hardness(scored, lm, name, probe, pool=pool, sizes=(4, 8), seeds=2)
+        parts = [learning_outcomes(see(scored), lm, probe, splits, see(pool)) for see in (lambda frame: frame, blind)]
+        expected = mdl(parts[0]) if name == "mdl" else pvi(*parts)
+        assert found.to_numpy().tolist() == expected.loc[scored["item_id"]].to_numpy().tolist()
+    zero = {(None, 0, "none", 0): Split([], few["item_id"].tolist())}
+    asked = [learning_outcomes(items, lm, ZeroShot(), zero) for items in (few, blind(few))]
+    assert model_hardness(few, lm, "pvi")["pvi"].tolist() == pvi(*asked).loc[few["item_id"], "pvi"].tolist()
     once, again = (model_hardness(few, lm, "mdl", probe, seeds=2, sizes=(4,)) for _ in range(2))
     assert once.equals(again)
 
@@ -223,7 +308,15 @@ def test_several_models_are_averaged(tiny, quiz):
     both = model_hardness(few, lms, "loss")["loss"]
     assert np.allclose(both, np.mean([model_hardness(few, lm, "loss")["loss"] for lm in lms], axis=0))
     with pytest.raises(ValueError, match="two outcomes"): model_hardness(few, [lms[0], lms[0]], "loss")
-    with pytest.raises(ValueError, match="give LM.load"): model_hardness(few, "smollm2", "loss")
+    bits = [text_bits(lm, list(few["question"])) for lm in lms]
+    assert np.allclose(model_hardness(few, lms, "question_bits")["question_bits"], np.mean(bits, axis=0))
+    assert not np.allclose(*bits)
+    for wrong in ("smollm2", []):
+        with pytest.raises(ValueError, match="give LM.load"): model_hardness(few, wrong, "loss")
+    for wrong in ("probe", LinearProbe):
+        with pytest.raises(ValueError, match="method is"): model_hardness(few, lms[0], "mdl", wrong)
+    for wrong in (ICL(3), [QLoRA(), QLoRA(r=2)]):
+        with pytest.raises(ValueError, match="the epochs of one QLoRA"): model_hardness(few, lms[0], "confidence", wrong)
     with pytest.raises(OSError, match="is neither 'smollm2' nor a folder"): model_hardness(few, LMSource("no/model"), "loss")
 
 
@@ -246,6 +339,10 @@ def test_free_text_has_a_code_length(lm):
         start = len(lm.tokenizer(prompt)["input_ids"])
         with torch.no_grad(): logp = lm.model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[start - 1:]
         assert alone[i] == pytest.approx(-float(logp.sum()) / math.log(2), rel=1e-4)
+    both = [answered(ZeroShot(blind=hidden).fit(lm), sums)["logp_gold"].tolist() for hidden in (False, True)]
+    assert both[0] != both[1]
+    mixed = pd.concat([sums, sums.head(1).assign(item_id="m", choices=[["1", "2"]])])
+    with pytest.raises(ValueError, match="item 'm' has choices and others are free"): answered(ZeroShot().fit(lm), mixed)
     with pytest.raises(ValueError, match="a probe needs some"): model_hardness(sums, lm, "mdl", LinearProbe(), sizes=(3,))
     with pytest.raises(ValueError, match="free text has no choices"): model_hardness(sums, lm, "margin")
 
@@ -258,6 +355,12 @@ def test_texts_by_themselves(lm, smollm2):
         ids = torch.tensor([[smollm2.tokenizer.bos_token_id, *smollm2.tokenizer(text)["input_ids"]]])
         with torch.no_grad(): logp = smollm2.model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])
         assert found == pytest.approx(-float(logp.sum()) / math.log(2), rel=1e-4)
+    bare = copy.copy(smollm2)  # a tokenizer without a token that begins a text
+    bare.tokenizer = copy.deepcopy(smollm2.tokenizer)
+    bare.tokenizer.bos_token = None
+    ids = torch.tensor([[bare.tokenizer.eos_token_id, *bare.tokenizer(texts[0])["input_ids"]]])
+    with torch.no_grad(): logp = bare.model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])
+    assert text_bits(bare, texts[:1])[0] == pytest.approx(-float(logp.sum()) / math.log(2), rel=1e-4)
     items = check_items(pd.DataFrame({"item_id": ["a", "b"], "question": ["Is it?", "Why is it so?"], "answer": [0, 1],
                                       "choices": [["yes", "no"]] * 2, "rationale": ["Because.", None]}))
     assert model_hardness(items, lm, "reasoning_bits")["reasoning_bits"].isna().tolist() == [False, True]
@@ -272,6 +375,8 @@ def test_epochs_are_those_of_one_training(lm, quiz):
     found = model_hardness(few, lm, "confidence", method, seeds=2)
     each = [data_map(epoch_outcomes(few, lm, method, s)).loc[few["item_id"], "confidence"] for s in (0, 1)]
     assert np.allclose(found["confidence"], -np.mean(each, axis=0))
+    spread = [data_map(epoch_outcomes(few, lm, method, s)).loc[few["item_id"], "variability"] for s in (0, 1)]
+    assert np.allclose(model_hardness(few, lm, "variability", method, seeds=2)["variability"], np.mean(spread, axis=0))
 
 
 def test_standard_errors_travel(lm, quiz, tmp_path):
@@ -285,17 +390,30 @@ def test_standard_errors_travel(lm, quiz, tmp_path):
     assert level_noise(records, table["mdl_se"], draws=3)["noisy_low"].notna().all()
 
 
-def test_level_probabilities_are_shares_of_draws():
+@pytest.mark.parametrize("draws, size", [(2, .5), (5, .5), (5, 1.), (20, 1.)])
+def test_levels_are_right_as_often_as_they_say(draws, size):
+    "True values, and a few draws around each, whose mean and standard error are all that is known."
     rng = np.random.default_rng(0)
-    values, se = pd.Series(rng.normal(size=30)), rng.uniform(.1, 1, 30)
-    found = levels(values, -.5, .5, se)
-    drawn = values.to_numpy()[:, None] + se[:, None] * rng.normal(size=(30, 20_000))
-    for i, level in enumerate(found["level"]):
-        inside = {"easy": drawn[i] <= -.5, "hard": drawn[i] >= .5, "medium": (drawn[i] > -.5) & (drawn[i] < .5)}[level]
-        assert found["probability"][i] == pytest.approx(inside.mean(), abs=.015)
-    exact = levels([1., 2., 3., None], 1, 3, [0., 0., 0., 0.])
+    true = rng.normal(size=4000)
+    drawn = pd.DataFrame(true[:, None] + rng.normal(size=(4000, draws)) * size * draws**.5)
+    known = over_seeds(drawn.rename_axis(columns="seed"), "x")
+    said = levels(known["x"], -.5, .5, known["x_se"])
+    right = (said["level"].to_numpy() == levels(true, -.5, .5).to_numpy())
+    assert said["probability"].mean() == pytest.approx(right.mean(), abs=.03)
+    for low, high in ((.4, .6), (.6, .8), (.8, 1)):
+        some = said["probability"].between(low, high)
+        if some.sum() > 100: assert said["probability"][some].mean() == pytest.approx(right[some].mean(), abs=.08)
+
+
+def test_levels_of_exact_and_of_unknown_values():
+    exact = levels([1., 2., 3., None], 1, 3, 0.)
     assert exact["probability"].tolist()[:3] == [1, 1, 1] and math.isnan(exact["probability"][3])
-    with pytest.raises(ValueError, match="3 standard errors"): levels([1., 2., 3.], 1, 3, [-1., 0., 0.])
+    assert (levels([1., 2., 3.], 1, 3, 1e-17)["probability"] == 1).all()  # what rounding makes of nothing
+    values = pd.Series(np.arange(9.), index=list("abcdefghi"))
+    se = pd.Series(np.linspace(.1, 2, 9), index=values.index)
+    assert levels(values, se=se).equals(levels(values, se=se[::-1]))  # by index, not by position
+    for wrong, sentence in (([-1.] * 9, "9 standard errors"), ([1.] * 4, "9 standard errors"), (se[1:], "lacks some rows")):
+        with pytest.raises(ValueError, match=sentence): levels(values, se=wrong)
 
 
 @pytest.mark.skipif("E2H_DATA" not in os.environ, reason="E2H_DATA names no folder with the published data")
