@@ -266,7 +266,8 @@ def test_arms_of_ones_own_are_checked(lm, quiz):
     for arm, sentence in [((None, 0, "x", 2, ids[:2], ids[:4]), "trains on what it tests"),
                           ((None, 0, "x", 3, ids[:2], ids[2:4]), "has 2 training items"),
                           ((None, 0, "x", 2, [ids[0]] * 2, ids[2:4]), "has 2 training items"),
-                          ((None, 0, "x", 2, ids[:2], []), "tests nobody"), (("charm", 0, "x", 2, ids[:2], ids[2:4]), "charm")]:
+                          ((None, 0, "x", 2, ids[:2], []), "tests nobody"),
+                          (("charm", 0, "x", 2, ids[:2], ids[2:4]), "charm")]:
         with pytest.raises((ValueError, KeyError), match=sentence):
             Study(quiz, lm, "fame", [LinearProbe()], arms={arm[:4]: Split(*arm[4:])})
     with pytest.raises(ValueError, match=r"ICL\(k=10.* has no arm of its size: arms have \[3\]"):

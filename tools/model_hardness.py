@@ -63,8 +63,8 @@ def worldquiz_by_mdl(lm, out):
     for name, method in (("mdl_prompt", "zeroshot"), ("mdl_probe", "probe")):
         found = mdl(records[records["method"] == method]).loc[items["item_id"]].to_numpy()
         items = items.assign(**{name: found[:, 0], f"{name}_se": found[:, 1]})
-    methods = [LinearProbe(), LinearProbe(labels="random")]
-    Study(items.reset_index(drop=True), lm, ["mdl_prompt", "mdl_probe"], methods).run(out / "worldquiz_by_mdl")
+    items = items.reset_index(drop=True)
+    Study(items, lm, ["mdl_prompt", "mdl_probe"], [LinearProbe()], n_train=80).run(out / "worldquiz_by_mdl")
 
 
 def gsm8k(lm, out):
