@@ -1,6 +1,6 @@
 """Compute the runs behind nbs/paper/02_model_hardness.ipynb and pack them: `python tools/model_hardness.py runs/hardness`.
 
-Name some of the runs to compute only those. About three hours on one core without bfloat16; stop it and start it again
+Name some of the runs to compute only those. About two hours on one core without bfloat16; stop it and start it again
 as you like. Needs the data sets (see `load_items`).
 """
 import argparse
