@@ -56,7 +56,7 @@ def levels(
     if se is None: return cut
     return pd.DataFrame({"level": cut, "probability": level_probability(values, easy_max, hard_min, aligned(se, values))})
 
-# %% ../nbs/api/10_hardness.ipynb #5d67c309
+# %% ../nbs/api/10_hardness.ipynb #197ef801
 def aligned(
     se,                 # standard errors: a number, N numbers, or a Series with the index of the values
     values: pd.Series,  # N values
@@ -65,8 +65,8 @@ def aligned(
     if isinstance(se, pd.Series):
         if not values.index.isin(se.index).all(): raise ValueError("se lacks some rows of the values; give it their index")
         se = se.reindex(values.index)
-    se_I = np.asarray(se, dtype=float) + np.zeros(len(values) if np.ndim(se) == 0 else 0 if np.ndim(se) > 1 else len(se))
-    if len(se_I) != len(values) or (se_I < 0).any():
+    se_I = np.full(len(values), float(se)) if np.ndim(se) == 0 else np.asarray(se, dtype=float)
+    if se_I.shape != (len(values),) or (se_I < 0).any():
         raise ValueError(f"se must give {len(values)} standard errors, 0 or more, one for each value")
     return se_I
 
