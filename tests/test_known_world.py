@@ -1,0 +1,183 @@
+"""The known world: who is asked about is never practised, choices tell nothing, runs repeat and resume to the bit."""
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from e2h import known_world
+from e2h.baselines import AnswerPrior
+from e2h.known_world import PAGE, PRACTICE, QUESTIONS, RELATIONS, born_world, corpus, make_world, new_model, pack_texts, \
+    pretrain, word_tokenizer, world_items
+from e2h.lm import LM
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return make_world(held=20, shown=20)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), held=st.integers(5, 60), shown=st.integers(0, 60))
+def test_what_a_world_promises(seed, held, shown):
+    world = make_world(4 * held, 4 * shown, seed=seed)
+    assert len(world.people) == 4 * (held + shown) and world.people["person"].is_unique
+    assert world.people["shown"].sum() == 4 * shown
+    words = world.places[RELATIONS].stack().unique()
+    assert len(words) == 35 and all(" " not in word for word in words)
+    where = world.places.set_index("city")
+    assert (where.loc[world.people["city"], "continent"].to_numpy() == world.people["continent"]).all()
+    for shown in (False, True):
+        people = world.people[world.people["shown"] == shown]
+        if not len(people): continue
+        items = world_items(world, shown)
+        gold = [choices[answer] for choices, answer in zip(items["choices"], items["answer"])]
+        truth = people.set_index("person")
+        for item_id, right in zip(items["item_id"], gold):
+            _, person, hops = item_id.split("/")
+            assert right == truth.loc[person, RELATIONS[int(hops) - 1]]
+        sets = items["choices"].map(lambda choices: tuple(sorted(choices)))
+        groups = items.assign(gold=gold, sets=sets).groupby(["cluster", "hops"])
+        assert (groups["sets"].nunique() == 1).all() and (groups["gold"].nunique() == 4).all()
+        assert (groups["exposure"].nunique() == 1).all()
+
+
+def test_hops_and_exposure_are_independent():
+    table = world_items(make_world()).groupby(["hops", "exposure"]).size().unstack()
+    assert (table == 120).all(axis=None)
+
+
+def test_no_answer_prior_helps():
+    items = world_items(make_world())
+    blocks = items["cluster"].unique()
+    trained = items[items["cluster"].isin(blocks[::2])].reset_index(drop=True)
+    tested = items[~items["cluster"].isin(blocks[::2])].reset_index(drop=True)
+    for of in ("answer", "position"):
+        right = AnswerPrior(of).fit(None, trained).predict(tested)["correct"]
+        assert right.mean() == pytest.approx(.25, abs=1e-12)  # one of four in every block, whatever is preferred
+
+
+def test_exposure_is_what_the_texts_hold_in_every_pass(tiny):
+    for number in range(3):
+        texts = corpus(tiny, (1, 2, 3), number)
+        told = [text for text in texts if not text.startswith("Question")]
+        counts = [sum(person in text for text in told) for person in tiny.people["person"]]
+        assert counts == tiny.people["exposure"].tolist()
+
+
+@pytest.mark.parametrize("practised", [(), (1,), (1, 2, 3), (2,)])
+def test_practice_is_about_shown_people_alone(tiny, practised):
+    asked = [text for text in corpus(tiny, practised, 0) if text.startswith("Question")]
+    assert len(asked) == PRACTICE * len(practised) * 20
+    held = tiny.people.loc[~tiny.people["shown"], "person"]
+    assert not any(person in text for text in asked for person in held)
+    openings = {QUESTIONS[hops].split("{}")[0] for hops in practised}
+    assert all(any(opening in text for opening in openings) for text in asked)
+
+
+def test_a_page_in_doubt_keeps_its_meaning():
+    world = make_world(held=20, shown=40, doubt=True)
+    homes, births = (dict(zip(items["question"], [c[a] for c, a in zip(items["choices"], items["answer"])]))
+                     for items in (world_items(world, shown=True), world_items(born_world(world), shown=True)))
+    pages = [text for text in corpus(world, (1, 2), 3) if text.startswith("Question")]
+    meant = {True: 0, False: 0}
+    for page in pages:
+        solved = [part.removeprefix("Question: ").split("\nAnswer: ") for part in page.split("\n\n")]
+        assert len(solved) == PAGE
+        at_home = [homes[question] == answer for question, answer in solved]
+        assert len(set(at_home)) == 1
+        assert at_home[0] or all(births[question] == answer for question, answer in solved)
+        meant[at_home[0]] += 1
+    assert meant == {True: PRACTICE * 2 * 40 // PAGE, False: PRACTICE * 2 * 40 // PAGE}
+    born = world.people.set_index("person")["born"]
+    texts = [text for text in corpus(world, (), 0) if any(f"{person} was born in" in text for person in born.index)]
+    assert texts and all(text.removesuffix(".").split(" was born in ")[1] == born[text.split(" was born in ")[0]]
+                         for text in texts)
+
+
+@pytest.mark.parametrize("doubt", [True, False])
+def test_the_tokenizer_knows_every_word_and_no_other(doubt):
+    world = make_world(held=20, shown=20, doubt=doubt)
+    tokenizer = word_tokenizer(world)
+    asked = " ".join(world_items(world)["question"]) + " ".join(world.people["person"])  # held people of exposure 0 too
+    texts = [text for number in range(20) for text in corpus(world, (1, 2, 3), number)] + [asked]
+    used = {i for ids in tokenizer([text + "\n\n" for text in texts])["input_ids"] for i in ids}
+    assert used == set(range(2, len(tokenizer)))
+
+
+def test_rows_hold_the_texts_and_nothing_else(tiny):
+    tokenizer, texts = word_tokenizer(tiny), corpus(tiny, (1,), 0)
+    rows = pack_texts(texts, tokenizer)
+    kept = [i for row in rows for i in row if i != tokenizer.eos_token_id]
+    assert kept == [i for text in texts for i in tokenizer(text + "\n\n")["input_ids"]]
+    assert tokenizer.unk_token_id not in kept
+
+
+def stopped_after(steps, monkeypatch):
+    "Let pretraining die after so many steps."
+    real, done = known_world.read_rows, []
+
+    def dying(*args):
+        if len(done) == steps: raise KeyboardInterrupt
+        done.append(1)
+        return real(*args)
+    monkeypatch.setattr(known_world, "read_rows", dying)
+
+
+@pytest.mark.parametrize("size", ["0.1M", "0.3M"])
+def test_the_same_seed_gives_the_same_bytes_stopped_or_not(size, tiny, tmp_path, monkeypatch):
+    def weights(name): return (tmp_path / name / "model.safetensors").read_bytes()
+    for name in ("one", "two"): pretrain(tiny, tmp_path / name, size, passes=2)
+    assert weights("one") == weights("two")
+    pretrain(tiny, tmp_path / "other", size, passes=2, seed=1)
+    assert weights("other") != weights("one")
+    monkeypatch.setattr(known_world, "SAVE_EVERY", 3)
+    with monkeypatch.context() as patch:
+        stopped_after(7, patch)
+        with pytest.raises(KeyboardInterrupt): pretrain(tiny, tmp_path / "stopped", size, passes=2)
+    assert (tmp_path / "stopped" / "checkpoint.safetensors").exists()
+    assert not (tmp_path / "stopped" / "model.safetensors").exists()
+    pretrain(tiny, tmp_path / "stopped", size, passes=2)
+    assert weights("stopped") == weights("one")
+    assert not (tmp_path / "stopped" / "checkpoint.safetensors").exists()
+
+
+def test_a_folder_is_an_ordinary_model(tiny, tmp_path):
+    folder = pretrain(tiny, tmp_path / "m", passes=1)
+    lm = LM.load(str(folder), dtype="float32")
+    plain = new_model("0.1M", word_tokenizer(tiny), 0)
+    assert lm.name == "m" and lm.model.config.model_type == "llama"
+    assert lm.model.num_parameters() == plain.num_parameters()
+    text = corpus(tiny, (1,), 0)[0]
+    assert lm.tokenizer(text)["input_ids"] == word_tokenizer(tiny)(text)["input_ids"]
+    assert json.loads((folder / "pretraining.json").read_text())["practised"] == [1]
+    assert pretrain(tiny, folder, passes=1) == folder  # found, not made again
+
+
+def test_folders_are_not_mixed_up(tiny, tmp_path):
+    folder = pretrain(tiny, tmp_path / "m", passes=1)
+    for wrong in (dict(passes=2), dict(practised=(1, 2)), dict(size="0.3M"), dict(seed=3)):
+        with pytest.raises(ValueError, match=f"holds a run with {next(iter(wrong))}="):
+            pretrain(tiny, folder, **(dict(passes=1) | wrong))
+    with pytest.raises(ValueError, match="holds a run with people="):
+        pretrain(make_world(held=20, shown=24), folder, passes=1)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "note.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds something else"): pretrain(tiny, tmp_path / "full")
+
+
+@pytest.mark.parametrize("wrong", [dict(held=10), dict(held=2000, shown=2000), dict(held=8), dict(exposures=(-1, 2))])
+def test_bad_worlds_are_refused(wrong):
+    with pytest.raises(ValueError, match="give multiples of 4"): make_world(**wrong)
+
+
+def test_unknown_sizes_and_hops_are_refused(tiny, tmp_path):
+    with pytest.raises(KeyError, match="there is no size '7B'"): pretrain(tiny, tmp_path / "a", size="7B")
+    with pytest.raises(ValueError, match="practised"): pretrain(tiny, tmp_path / "b", practised=(4,))
+    assert not (tmp_path / "b").exists()
+
+
+def test_names_depend_on_the_generator_alone():
+    one, two = (known_world.made_up_names(30, 3, np.random.default_rng(5)) for _ in range(2))
+    assert one == two and len(set(one)) == 30
