@@ -1,37 +1,39 @@
-"""Pretrain the models behind nbs/paper/09_known_world.ipynb and pack their studies: `python tools/known_world.py runs/known`.
+"""Pretrain the models behind nbs/paper/09_known_world.ipynb and study them: `python tools/known_world.py runs/known`.
 
-Name some of the worlds to compute only those. About two hours on two cores without bfloat16 (two processes with different
-worlds), most of it for the three million parameters; stop it and start it again as you like.
+Name some of the worlds to compute only those; two processes with different worlds do not get in each other's way. About
+three hours on one core without bfloat16; stop it and start it again as you like. The table of a world is written when all
+of its models have been studied.
 """
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from e2h.icl import ICL, ZeroShot
-from e2h.known_world import OFTEN, make_world, pretrain, world_items
+from e2h.known_world import OFTEN, born_world, make_world, pretrain, world_items
 from e2h.lm import LM
 from e2h.model_hardness import learning_splits
 from e2h.probe import LinearProbe
 from e2h.qlora import QLoRA
 from e2h.splits import Split
-from e2h.store import open_store, pack
+from e2h.store import atomic, open_store, pack
 from e2h.study import Study
 
 RESULTS = Path(__file__).parents[1] / "nbs" / "paper" / "results"
 ADAPTERS = QLoRA(epochs=10, lr=3e-3)  # models this small need more and larger steps than the paper's
-LADDER = ("0.1M", "0.3M", "1M")
-WORLDS = {  # name -> (seed, in doubt, hops practised, sizes)
-    "clear": (0, False, (1, 2, 3), LADDER), "clear_one": (0, False, (1,), ("1M",)), "clear_none": (0, False, (), ("1M",)),
-    "doubt_0": (0, True, (1, 2, 3), (*LADDER, "3M")), "doubt_1": (1, True, (1, 2, 3), LADDER),
-    "doubt_2": (2, True, (1, 2, 3), LADDER)}
+LADDER, ALL = ("0.1M", "0.3M", "1M"), (1, 2, 3)
+WORLDS = {  # name -> (seed of world and weights, ambiguous, hops practised, sizes)
+    "clear_0": (0, False, ALL, LADDER), "one_0": (0, False, (1,), ("1M",)), "none_0": (0, False, (), ("1M",)),
+    "ambiguous_0": (0, True, ALL, LADDER), "ambiguous_1": (1, True, ALL, LADDER)}
 
 
 def arms(items, seeds=3, sizes=(5, 40)):
     "Training on one kind of question about half of the blocks; all questions about the other half are tested."
     often, single, splits = items["exposure"] >= OFTEN, items["hops"] == 1, {}
     kinds = {f"exposure {n}": single & (items["exposure"] == n) for n in sorted(items["exposure"].unique())}
-    kinds |= {f"hops {hops}": often & (items["hops"] == hops) for hops in (1, 2, 3)}
+    kinds |= {f"hops {hops}": often & (items["hops"] == hops) for hops in ALL}
     kinds["two continents"] = often & single & items["continent"].isin(sorted(items["continent"].unique())[:2])
     for seed in range(seeds):
         rng, tested = np.random.default_rng([seed, 72]), []
@@ -46,33 +48,57 @@ def arms(items, seeds=3, sizes=(5, 40)):
     return splits
 
 
+def meanings(world, lm, seeds=3):
+    "Do shown people's answers follow the page? Five examples of homes or of birthplaces, then questions about other people."
+    frames = []
+    for meant, of in (("page home", world), ("page born", born_world(world))):
+        solved, asked = (world_items(whose, shown=True).query("hops == 1") for whose in (of, world))
+        for seed in range(seeds):
+            shots = solved.sample(5, random_state=seed)
+            tested = asked[~asked["cluster"].isin(shots["cluster"])].groupby("cluster").head(1).reset_index(drop=True)
+            found = ICL(k=5).fit(lm, shots.reset_index(drop=True), seed).predict(tested)
+            frames.append(found.assign(model=lm.name, dtype=lm.dtype, method="icl", train_on=meant, n_train=5, seed=seed))
+    return pd.concat(frames)
+
+
 def run_world(name, out):
-    "Pretrain the models of one world and study them."
-    seed, doubt, practised, sizes = WORLDS[name]
-    world = make_world(seed=seed, doubt=doubt)
+    "Pretrain the models of one world, study each, and write who was right."
+    seed, ambiguous, practised, sizes = WORLDS[name]
+    world = make_world(seed=seed, ambiguous=ambiguous)
     items = world_items(world)
     items.attrs["dataset"] = f"known_world_{name}"
-    folders = [pretrain(world, out / "models" / name / size, size, practised, 6 if doubt else 8, seed) for size in sizes]
-    lms = [LM.load(str(folder), dtype="float32") for folder in folders]
-    methods = [ICL(k=5), LinearProbe(), ADAPTERS]
-    if doubt: methods.append(QLoRA(epochs=10, lr=3e-3, labels="random"))
-    splits = arms(items)
-    of_n = {n: {key: split for key, split in splits.items() if key[3] == n} for n in (5, 40)}
-    for n, some in ((5, methods[:1]), (40, methods[1:])):
-        Study(items, lms, "rarity", [*some, ZeroShot()], arms=of_n[n]).run(out / name)
-    pack(open_store(out / name), RESULTS / f"known_world_{name}.parquet", digits=2)
+    splits, extra = arms(items), []
+    few, many = ({key: split for key, split in splits.items() if key[3] == n} for n in (5, 40))
+    methods = [LinearProbe(), ADAPTERS] + [replace(ADAPTERS, labels="random")] * ambiguous
+    for size in sizes:
+        lm = LM.load(str(pretrain(world, out / "models" / name / size, size, practised, seed=seed)), dtype="float32")
+        Study(items, lm, "rarity", [ICL(k=5), ZeroShot()], arms=few).run(out / name)
+        Study(items, lm, "rarity", methods, arms=many).run(out / name)
+        if ambiguous: extra.append(meanings(world, lm))
+    write(name, world, pd.concat([open_store(out / name).records(), *extra]))
+
+
+def write(name, world, records):
+    "Who was right, who gave the birthplace, by what it was trained on."
+    born = pd.concat([world_items(born_world(world), shown) for shown in (False, True)]).set_index("item_id")
+    born = pd.Series([c[a] for c, a in zip(born["choices"], born["answer"])], born.index)
+    table = records[["item_id", "model", "dtype", "method", "train_on", "n_train", "seed", "correct"]].copy()
+    table["born"] = (records["pred"].to_numpy() == born[records["item_id"]].to_numpy()).astype("int8")
+    table = table.sort_values(["model", "method", "train_on", "seed", "item_id"], ignore_index=True)
+    kinds = {column: "category" for column in ("item_id", "model", "dtype", "method", "train_on")}
+    with atomic(RESULTS / f"known_world_{name}.parquet") as part:
+        table.astype(kinds | {"correct": "int8", "n_train": "int16", "seed": "int8"}).to_parquet(
+            part, index=False, compression="zstd", compression_level=19)
 
 
 def run_mdl(out):
-    "MDL by the probe and by adapters, in the clear world."
-    world = make_world()
-    items = world_items(world)
+    "MDL by the probe and by adapters, in the clear world; its models must be there."
+    items = world_items(make_world())
     items.attrs["dataset"] = "known_world_mdl"
-    lms = [LM.load(str(out / "models" / "clear" / size), dtype="float32") for size in LADDER]
-    some = learning_splits(items, (5, 20, 80, 340), 2)
-    Study(items, lms, "rarity", [LinearProbe(), ZeroShot()], arms=some).run(out / "mdl")
-    few = {key: split for key, split in learning_splits(items, (5, 20, 80), 2, folds=2).items()}
-    Study(items, lms, "rarity", [ADAPTERS], arms=few).run(out / "mdl")
+    lms = [LM.load(str(pretrain(make_world(), out / "models" / "clear_0" / size, size, ALL)), dtype="float32")
+           for size in LADDER]
+    Study(items, lms, "rarity", [LinearProbe(), ADAPTERS, ZeroShot()], arms=learning_splits(items, (5, 20, 80), 2)
+          ).run(out / "mdl")
     pack(open_store(out / "mdl"), RESULTS / "known_world_mdl.parquet", digits=2)
 
 
