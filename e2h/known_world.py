@@ -132,8 +132,8 @@ def born_world(
     born = world.places.set_index("city", drop=False).loc[world.people["born"]]
     return replace(world, people=world.people.assign(**{name: born[name].to_numpy() for name in RELATIONS}))
 
-# %% ../nbs/api/70_known_world.ipynb #e4490f1f
-PRACTICE, PAGE = 4, 6  # times that an epoch asks each question of a shown person; questions on a page
+# %% ../nbs/api/70_known_world.ipynb #adaf069d
+PRACTICE, PAGE = 4, 6  # times that an epoch asks each question of a shown person, in each meaning; questions on a page
 
 def in_pages(
     solved:list[str], # questions with their answers

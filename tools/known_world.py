@@ -82,7 +82,7 @@ def write(name, world, records):
     "Who was right, who gave the birthplace, by what it was trained on."
     born = pd.concat([world_items(born_world(world), shown) for shown in (False, True)]).set_index("item_id")
     born = pd.Series([c[a] for c, a in zip(born["choices"], born["answer"])], born.index)
-    table = records[["item_id", "model", "dtype", "method", "train_on", "n_train", "seed", "correct"]].copy()
+    table = records[["item_id", "model", "dtype", "method", "train_on", "n_train", "seed", "correct"]].reset_index(drop=True)
     table["born"] = (records["pred"].to_numpy() == born[records["item_id"]].to_numpy()).astype("int8")
     table = table.sort_values(["model", "method", "train_on", "seed", "item_id"], ignore_index=True)
     kinds = {column: "category" for column in ("item_id", "model", "dtype", "method", "train_on")}
