@@ -1,6 +1,8 @@
 """The known world: who is asked about is never practised, choices tell nothing, runs repeat and resume to the bit."""
+import importlib.util
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ from hypothesis import strategies as st
 
 from e2h import known_world
 from e2h.baselines import AnswerPrior
-from e2h.known_world import AMBIGUOUS, LENGTH, PAGE, PRACTICE, QUESTIONS, RELATIONS, STATEMENTS, born_world, corpus, \
+from e2h.known_world import AMBIGUOUS, LENGTH, OFTEN, PAGE, PRACTICE, QUESTIONS, RELATIONS, STATEMENTS, born_world, corpus, \
     make_world, new_model, pack_texts, pretrain, word_tokenizer, world_items
 from e2h.lm import LM
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -239,3 +243,24 @@ def test_unknown_sizes_and_hops_are_refused(tiny, tmp_path):
 def test_names_depend_on_the_generator_alone():
     one, two = (known_world.made_up_names(30, 3, np.random.default_rng(5)) for _ in range(2))
     assert one == two and len(set(one)) == 30
+
+
+def test_the_arms_of_the_recorded_studies():
+    spec = importlib.util.spec_from_file_location("known_world_runs", ROOT / "tools" / "known_world.py")
+    runs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(runs)
+    items = world_items(make_world(ambiguous=True))
+    by_id = items.set_index("item_id")
+    splits = runs.arms(items)
+    tested = {seed: split.test_ids for (_, seed, _, _), split in splits.items()}
+    for (_, seed, name, n), split in splits.items():
+        trained = by_id.loc[split.train_ids]
+        assert len(set(split.train_ids)) == n and split.test_ids == tested[seed]
+        assert not set(trained["cluster"]) & set(by_id.loc[split.test_ids, "cluster"])
+        kind, _, value = name.partition(" ")
+        if kind == "exposure": assert set(trained["exposure"]) == {int(value)} and set(trained["hops"]) == {1}
+        elif kind == "hops": assert set(trained["hops"]) == {int(value)} and trained["exposure"].min() >= OFTEN
+        else: assert trained["continent"].nunique() == 2 and set(trained["hops"]) == {1}
+    for ids in tested.values():
+        assert by_id.loc[ids].groupby(["exposure", "hops"]).size().eq(60).all()  # half of everyone
+    assert {item for ids in tested.values() for item in ids} > set(tested[0])
