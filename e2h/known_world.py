@@ -362,7 +362,7 @@ def save_model(
             os.replace(file, folder / file.name)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
 
-# %% ../nbs/api/70_known_world.ipynb #ba0c8650
+# %% ../nbs/api/70_known_world.ipynb #2def9a6c
 def pretrain(
     world:World,          # what to read about
     folder,               # where the model goes; a run that was stopped there goes on
@@ -371,7 +371,7 @@ def pretrain(
     epochs:int=6,         # over the texts
     seed:int=0,           # of the first weights
     device:str="cpu",     # or "cuda"
-) -> Path:                # the folder, ready for `LM.load`; ValueError if it holds another run
+) -> Path:                # the folder, ready for `load_lm`; ValueError if it holds another run
     "Train a small language model from nothing on texts about the world."
     practised, folder = check_run(size, practised, epochs, device), Path(folder)
     tokenizer = word_tokenizer(world)

@@ -24,9 +24,9 @@ from e2h.study import Study
 RESULTS = Path(__file__).parents[1] / "nbs" / "paper" / "results"
 ADAPTERS = QLoRA(epochs=10, lr=3e-3)  # models this small need more and larger steps than the paper's
 LADDER, ALL = ("0.1M", "0.3M", "1M"), (1, 2, 3)
-WORLDS = {  # name -> (seed of world and weights, ambiguous, hops practised, sizes)
-    "clear_0": (0, False, ALL, LADDER), "one_0": (0, False, (1,), ("1M",)), "none_0": (0, False, (), ("1M",)),
-    "ambiguous_0": (0, True, ALL, LADDER), "ambiguous_1": (1, True, ALL, LADDER)}
+WORLDS = {  # name -> (seed of world and weights, ambiguous, hops practised, epochs, sizes); about as many steps in all
+    "clear_0": (0, False, ALL, 10, LADDER), "one_0": (0, False, (1,), 10, ("1M",)), "none_0": (0, False, (), 10, ("1M",)),
+    "ambiguous_0": (0, True, ALL, 6, LADDER), "ambiguous_1": (1, True, ALL, 6, LADDER)}
 
 
 def arms(items, seeds=3, sizes=(5, 40)):
@@ -49,21 +49,25 @@ def arms(items, seeds=3, sizes=(5, 40)):
 
 
 def meanings(world, lm, seeds=3):
-    "Do shown people's answers follow the page? Five examples of homes or of birthplaces, then questions about other people."
+    "Are answers what examples mean, homes or birthplaces? Five of shown people in a prompt, forty of held ones for adapters."
     frames = []
-    for meant, of in (("page home", world), ("page born", born_world(world))):
-        solved, asked = (world_items(whose, shown=True).query("hops == 1") for whose in (of, world))
-        for seed in range(seeds):
-            shots = solved.sample(5, random_state=seed)
-            tested = asked[~asked["cluster"].isin(shots["cluster"])].groupby("cluster").head(1).reset_index(drop=True)
-            found = ICL(k=5).fit(lm, shots.reset_index(drop=True), seed).predict(tested)
-            frames.append(found.assign(model=lm.name, dtype=lm.dtype, method="icl", train_on=meant, n_train=5, seed=seed))
+    for meant, of in (("home", world), ("born", born_world(world))):
+        for method, name, shown, n in ((ICL(k=5), "page", True, 5), (ADAPTERS, "labels", False, 40)):
+            labelled, asked = (world_items(whose, shown).query("hops == 1 and exposure >= @OFTEN").reset_index(drop=True)
+                               for whose in (of, world))
+            for seed in range(seeds):
+                half = np.random.default_rng([seed, 73]).permutation(asked["cluster"].unique())[::2]
+                mine = labelled["cluster"].isin(half)
+                found = method.fit(lm, labelled[mine].sample(n, random_state=seed).reset_index(drop=True), seed).predict(
+                    asked[~mine].reset_index(drop=True))
+                frames.append(found.assign(model=lm.name, dtype=lm.dtype, method=method.name, train_on=f"{name} {meant}",
+                                           n_train=n, seed=seed))
     return pd.concat(frames)
 
 
 def run_world(name, out):
     "Pretrain the models of one world, study each, and write who was right."
-    seed, ambiguous, practised, sizes = WORLDS[name]
+    seed, ambiguous, practised, epochs, sizes = WORLDS[name]
     world = make_world(seed=seed, ambiguous=ambiguous)
     items = world_items(world)
     items.attrs["dataset"] = f"known_world_{name}"
@@ -71,7 +75,7 @@ def run_world(name, out):
     few, many = ({key: split for key, split in splits.items() if key[3] == n} for n in (5, 40))
     methods = [LinearProbe(), ADAPTERS] + [replace(ADAPTERS, labels="random")] * ambiguous
     for size in sizes:
-        lm = LM.load(str(pretrain(world, out / "models" / name / size, size, practised, seed=seed)), dtype="float32")
+        lm = LM.load(str(pretrain(world, out / "models" / name / size, size, practised, epochs, seed)), dtype="float32")
         Study(items, lm, "rarity", [ICL(k=5), ZeroShot()], arms=few).run(out / name)
         Study(items, lm, "rarity", methods, arms=many).run(out / name)
         if ambiguous: extra.append(meanings(world, lm))
@@ -95,8 +99,9 @@ def run_mdl(out):
     "MDL by the probe and by adapters, in the clear world; its models must be there."
     items = world_items(make_world())
     items.attrs["dataset"] = "known_world_mdl"
-    lms = [LM.load(str(pretrain(make_world(), out / "models" / "clear_0" / size, size, ALL)), dtype="float32")
-           for size in LADDER]
+    _, _, practised, epochs, sizes = WORLDS["clear_0"]
+    lms = [LM.load(str(pretrain(make_world(), out / "models" / "clear_0" / size, size, practised, epochs)), dtype="float32")
+           for size in sizes]
     Study(items, lms, "rarity", [LinearProbe(), ADAPTERS, ZeroShot()], arms=learning_splits(items, (5, 20, 80), 2)
           ).run(out / "mdl")
     pack(open_store(out / "mdl"), RESULTS / "known_world_mdl.parquet", digits=2)
