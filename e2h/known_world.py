@@ -49,7 +49,7 @@ class World:
     seed: int             # what it was drawn from
     ambiguous: bool       # whether questions leave open if homes or birthplaces are meant
 
-# %% ../nbs/api/70_known_world.ipynb #e49eea3a
+# %% ../nbs/api/70_known_world.ipynb #8c9eebfc
 def make_world(
     held:int=600,     # people to ask about, a multiple of 4
     shown:int=600,    # people whose questions may be practised, a multiple of 4
@@ -58,9 +58,9 @@ def make_world(
     ambiguous:bool=False, # questions that leave open whether homes or birthplaces are meant
 ) -> World:           # ValueError for sizes that cannot be
     "Draw a world of 5 continents, 10 countries and 20 cities."
-    for name, numbers in dict(held=[held], shown=[shown], exposures=exposures or [-1]).items():
-        if any(not isinstance(n, (int, np.integer)) or n < 0 for n in numbers):
-            raise ValueError(f"{name}={numbers if name == 'exposures' else numbers[0]}: give whole numbers, 0 or more")
+    for name, numbers in dict(held=[held], shown=[shown], exposures=list(exposures)).items():
+        if not numbers or any(not isinstance(n, (int, np.integer)) or n < 0 for n in numbers):
+            raise ValueError(f"{name}={numbers}: give whole numbers, 0 or more")
     if held % 4 or shown % 4 or held + shown > 2500 or held < 4 * len(exposures):
         raise ValueError(f"held={held} and shown={shown}: give multiples of 4, at most 2500 people together, and a block of "
                          f"4 held people for each of the {len(exposures)} exposures")
@@ -293,24 +293,23 @@ def train_step(
 # %% ../nbs/api/70_known_world.ipynb #416f6177
 BATCH, SAVE_EVERY = 8, 300  # sequences in a step, steps between checkpoints
 
-# %% ../nbs/api/70_known_world.ipynb #9e47c570
+# %% ../nbs/api/70_known_world.ipynb #90c1add4
 def train_epochs(
     model,           # in training mode
     optimiser,       # AdamW, at its highest learning rate
     checkpoint:Path, # where the state is kept
     packs:list,      # the sequences of each epoch
     end:int,         # id of the padding
-) -> float:          # loss of the last step, NaN where all had been done
+) -> None:           # ValueError if the loss is no number
     "Read all epochs, from the step where a run was left."
     from tqdm.auto import tqdm
     batches = [pack[at:at + BATCH] for pack in packs for at in range(0, len(pack), BATCH)]
-    done, highest, loss = load_checkpoint(checkpoint, model, optimiser), optimiser.param_groups[0]["lr"], math.nan
+    done, highest = load_checkpoint(checkpoint, model, optimiser), optimiser.param_groups[0]["lr"]
     for step in tqdm(range(done, len(batches)), initial=done, total=len(batches), unit="step", disable=None):
         for group in optimiser.param_groups: group["lr"] = highest * rate_schedule(step, len(batches))
         loss = train_step(model, optimiser, batches[step], end)
         if not math.isfinite(loss): raise ValueError(f"step {step} has no finite loss: lower the rate in PEAK_RATES")
         if (step + 1) % SAVE_EVERY == 0: save_checkpoint(checkpoint, model, optimiser, step + 1)
-    return loss
 
 # %% ../nbs/api/70_known_world.ipynb #7aa6c055
 def begin_run(
@@ -330,7 +329,7 @@ def begin_run(
                                "give another folder, or remove it")
     return (folder / "model.safetensors").exists()
 
-# %% ../nbs/api/70_known_world.ipynb #e49fe51f
+# %% ../nbs/api/70_known_world.ipynb #3632cbc6
 PEAK_RATES = {"0.1M": 1e-2, "0.3M": 1e-2, "1M": 5e-3, "3M": 3e-3, "10M": 2e-3}  # highest learning rate
 
 def check_run(
@@ -344,8 +343,8 @@ def check_run(
     if not isinstance(practised, (tuple, list, set)) or not set(practised) <= set(QUESTIONS):
         raise ValueError(f"practised={practised!r}: give hops, a tuple of some of {[*QUESTIONS]}")
     if not isinstance(epochs, int) or epochs < 1: raise ValueError(f"epochs={epochs!r}: give a whole number, 1 or more")
-    if device != "cpu" and not require("torch").cuda.is_available():
-        raise ValueError(f"device={device!r} is not here: give 'cpu'")
+    there = ["cpu", *["cuda"] * require("torch").cuda.is_available()]
+    if device not in there: raise ValueError(f"device={device!r} is not here; give one of {there}")
     return tuple(sorted(set(practised)))
 
 # %% ../nbs/api/70_known_world.ipynb #204ae902

@@ -233,7 +233,7 @@ def test_a_text_that_is_too_long(tiny):
 
 def test_unknown_sizes_and_hops_are_refused(tiny, tmp_path):
     with pytest.raises(KeyError, match="there is no size '7B'"): pretrain(tiny, tmp_path / "a", size="7B")
-    for wrong in (dict(practised=(4,)), dict(practised=1), dict(epochs=0), dict(device="cuda")):
+    for wrong in (dict(practised=(4,)), dict(practised=1), dict(epochs=0), dict(device="abacus")):
         with pytest.raises(ValueError, match=next(iter(wrong))): pretrain(tiny, tmp_path / "b", **wrong)
     assert not (tmp_path / "b").exists()
     (tmp_path / "file").write_text("mine")

@@ -96,7 +96,7 @@ def write(name, world, records):
 
 
 def run_mdl(out):
-    "MDL by the probe and by adapters, in the clear world; its models must be there."
+    "MDL by the probe and by adapters, in the clear world."
     items = world_items(make_world())
     items.attrs["dataset"] = "known_world_mdl"
     _, _, practised, epochs, sizes = WORLDS["clear_0"]
