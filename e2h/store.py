@@ -280,9 +280,9 @@ class Store:
         "Finished cells as one frame, with `value` and `level` of a measure; see `store_records`."
         return store_records(self, measure, columns, where)
 
-    def pack(self, file, texts:bool=True, digits:int=None) -> Path:
+    def pack(self, file, texts:bool=True, digits:int=None, scores:bool=True) -> Path:
         "Everything in one file; see `pack`."
-        return pack(self, file, texts, digits)
+        return pack(self, file, texts, digits, scores)
 
 # %% ../nbs/api/58_store.ipynb #c1769b0b
 def open_store(
@@ -503,6 +503,7 @@ def pack(
     file,              # a .parquet file to write
     texts:bool=True,   # keep answers as text, picked, shown or written; not where the data set is not yours to publish
     digits:int=None,   # decimals of the log-probabilities; None keeps them as they are
+    scores:bool=True,  # keep log-probabilities; without them a file is small, and its answers cannot be scored another way
 ) -> Path:             # the file
     "Write everything that a run folder holds to one file."
     import pyarrow as pa
@@ -512,8 +513,9 @@ def pack(
     if inner: raise ValueError(f"{store.path} holds several studies: pack each, {', '.join(map(str, inner))}")
     if not cells: raise ValueError(f"{store.path} holds no finished cell yet: run the study first")
     frame = read_predictions(store, cells, None).merge(store.items, on="item_id", how="left", validate="m:1")
-    frame = compact(frame, digits)
-    if not texts: frame, cells = frame.drop(columns=["pred", "text"], errors="ignore"), [without_texts(c) for c in cells]
+    left_out = ["pred", "text"] * (not texts) + ["logprobs", "gold", "logp_gold", "prior"] * (not scores)
+    frame = compact(frame, digits).drop(columns=left_out, errors="ignore")
+    if not texts: cells = [without_texts(cell) for cell in cells]
     meta = {"e2h.study": json.dumps(store.settings), "e2h.cells": squeeze(cells)}
     data = seal(pa.Table.from_pandas(frame, preserve_index=False), meta, level=19)
     with atomic(file) as tmp: tmp.write_bytes(data)

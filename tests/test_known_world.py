@@ -245,10 +245,16 @@ def test_names_depend_on_the_generator_alone():
     assert one == two and len(set(one)) == 30
 
 
-def test_the_arms_of_the_recorded_studies():
+@pytest.fixture(scope="module")
+def runs():
+    "The script behind the paper page."
     spec = importlib.util.spec_from_file_location("known_world_runs", ROOT / "tools" / "known_world.py")
-    runs = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(runs)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_arms_of_the_recorded_studies(runs):
     items = world_items(make_world(ambiguous=True))
     by_id = items.set_index("item_id")
     splits = runs.arms(items)
@@ -264,3 +270,27 @@ def test_the_arms_of_the_recorded_studies():
     for ids in tested.values():
         assert by_id.loc[ids].groupby(["exposure", "hops"]).size().eq(60).all()  # half of everyone
     assert {item for ids in tested.values() for item in ids} > set(tested[0])
+
+
+def test_labels_turned_within_blocks(runs):
+    world = make_world(seed=3, ambiguous=True)
+    items, born = world_items(world), world_items(born_world(world))
+    turned = [runs.turned(items, places) for places in range(4)]
+    says = [[choices[answer] for choices, answer in zip(some["choices"], some["answer"])] for some in (*turned, born)]
+    assert says[1] == says[4]  # one place is the birthplace
+    assert all(len({label[i] for label in says[:4]}) == 4 for i in range(len(items)))  # and every choice is right once
+
+
+def test_runs_that_only_change_labels_keep_their_items(runs):
+    world = make_world(ambiguous=True)
+    items, pages = world_items(world), sorted(world_items(world, shown=True).query("hops == 1")["item_id"])
+    splits = runs.arms(items, seeds=2)
+    trained = {seed: {name: (list(ids), places) for _, name, ids, places in runs.label_runs(splits, pages, seed)}
+               for seed in range(2)}
+    for seed, by_name in trained.items():
+        for e in world.people.loc[~world.people["shown"], "exposure"].unique():
+            assert by_name[f"exposure {e} born"] == (splits[None, seed, f"exposure {e}", 40].train_ids, 1)
+        for places in (2, 3):
+            assert by_name[f"exposure 0 turned {places}"] == (splits[None, seed, "exposure 0", 40].train_ids, places)
+        assert by_name["five home"][0] == by_name["five born"][0] and by_name["page home"][0] == by_name["page born"][0]
+    assert trained[0]["page home"] != trained[1]["page home"]

@@ -20,6 +20,7 @@ import pytest
 
 from e2h.data import load_items
 from e2h.icl import ICL
+from e2h.sgr import sgr_table
 from e2h.store import atomic, claim, open_store, pack, read_cell, seal, squeeze, write_cell
 from e2h.study import Study, items_table, study_settings
 
@@ -355,6 +356,15 @@ def test_packed_without_texts_and_rounded(store, tmp_path):
     found = packed.records()
     assert "pred" not in found and found["logp_gold"].tolist() == [round(x, 2) for x in records["logp_gold"]]
     assert all(f == [round(x, 2) for x in r] for f, r in zip(found["logprobs"], records["logprobs"]))
+
+
+def test_packed_without_scores(store, tmp_path):
+    small, whole = pack(store, tmp_path / "small.parquet", scores=False), pack(store, tmp_path / "whole.parquet")
+    found, records = open_store(small).records(), open_store(whole).records()
+    assert not {"logprobs", "logp_gold", "gold", "prior"} & set(found) and len(found.columns) > 10
+    pd.testing.assert_frame_equal(found, records[list(found)])
+    pd.testing.assert_frame_equal(sgr_table(found), sgr_table(records))
+    assert small.stat().st_size < whole.stat().st_size
 
 
 def test_a_damaged_pack(store, tmp_path):

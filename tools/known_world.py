@@ -23,13 +23,15 @@ from e2h.study import Study
 
 RESULTS = Path(__file__).parents[1] / "nbs" / "paper" / "results"
 ADAPTERS = QLoRA(epochs=10, lr=3e-3)  # models this small need more and larger steps than the paper's
-LADDER, ALL = ("0.1M", "0.3M", "1M"), (1, 2, 3)
+SMALL, ALL = ("0.1M", "0.3M", "1M"), (1, 2, 3)
+LADDER = (*SMALL, "3M")
 WORLDS = {  # name -> (seed of world and weights, ambiguous, hops practised, epochs, sizes); about as many steps in all
-    "clear_0": (0, False, ALL, 10, LADDER), "one_0": (0, False, (1,), 10, ("1M",)), "none_0": (0, False, (), 10, ("1M",)),
-    "ambiguous_0": (0, True, ALL, 6, LADDER), "ambiguous_1": (1, True, ALL, 6, LADDER)}
+    "clear_0": (0, False, ALL, 10, LADDER), "clear_1": (1, False, ALL, 10, SMALL),
+    "one_0": (0, False, (1,), 10, ("1M",)), "none_0": (0, False, (), 10, ("1M",)),
+    "ambiguous_0": (0, True, ALL, 6, LADDER), "ambiguous_1": (1, True, ALL, 6, SMALL)}
 
 
-def arms(items, seeds=3, sizes=(5, 40)):
+def arms(items, seeds=5, sizes=(5, 40)):
     "Training on one kind of question about half of the blocks; all questions about the other half are tested."
     often, single, splits = items["exposure"] >= OFTEN, items["hops"] == 1, {}
     kinds = {f"exposure {n}": single & (items["exposure"] == n) for n in sorted(items["exposure"].unique())}
@@ -48,20 +50,34 @@ def arms(items, seeds=3, sizes=(5, 40)):
     return splits
 
 
-def meanings(world, lm, seeds=3):
-    "Are answers what examples mean, homes or birthplaces? Five of shown people in a prompt, forty of held ones for adapters."
-    frames = []
-    for meant, of in (("home", world), ("born", born_world(world))):
-        for method, name, shown, n in ((ICL(k=5), "page", True, 5), (ADAPTERS, "labels", False, 40)):
-            labelled, asked = (world_items(whose, shown).query("hops == 1 and exposure >= @OFTEN").reset_index(drop=True)
-                               for whose in (of, world))
-            for seed in range(seeds):
-                half = np.random.default_rng([seed, 73]).permutation(asked["cluster"].unique())[::2]
-                mine = labelled["cluster"].isin(half)
-                found = method.fit(lm, labelled[mine].sample(n, random_state=seed).reset_index(drop=True), seed).predict(
-                    asked[~mine].reset_index(drop=True))
-                frames.append(found.assign(model=lm.name, dtype=lm.dtype, method=method.name, train_on=f"{name} {meant}",
-                                           n_train=n, seed=seed))
+def turned(items, places):
+    "Other labels for the same questions: answers of the people so many places before in their block; 1 is birthplaces."
+    return items.assign(answer=items.groupby(["cluster", "hops"])["answer"].transform(np.roll, places))
+
+
+def label_runs(splits, pages, seed):
+    "Method, name, training items and places turned of every run that `told` makes with one seed."
+    few, many = ({name: split.train_ids for (_, s, name, n), split in splits.items() if (s, n) == (seed, size)}
+                 for size in (5, 40))
+    page = np.random.default_rng([seed, 73]).permutation(pages)[:5]
+    runs = [(ADAPTERS, f"{name} born", ids, 1) for name, ids in many.items() if name.startswith("exposure")]
+    runs += [(ADAPTERS, f"exposure 0 turned {places}", many["exposure 0"], places) for places in (2, 3)]
+    for places, meant in enumerate(("home", "born")):
+        runs += [(ADAPTERS, f"five {meant}", few["exposure 64"], places), (ICL(k=5), f"page {meant}", page, places)]
+    return runs
+
+
+def told(world, splits, lm):
+    "Are answers what labels mean? The same questions with other labels, and pages about shown people in a prompt."
+    everyone = pd.concat([world_items(world), world_items(world, shown=True)]).query("hops == 1").reset_index(drop=True)
+    labels = [turned(everyone, places).set_index("item_id", drop=False) for places in range(4)]
+    pages, frames = sorted(world_items(world, shown=True).query("hops == 1")["item_id"]), []
+    for seed, test in {seed: split.test_ids for (_, seed, _, _), split in splits.items()}.items():
+        asked = everyone[everyone["item_id"].isin(test)].reset_index(drop=True)
+        for method, name, ids, places in label_runs(splits, pages, seed):
+            found = method.fit(lm, labels[places].loc[ids].reset_index(drop=True), seed).predict(asked)
+            frames.append(found.assign(model=lm.name, dtype=lm.dtype, method=method.name, train_on=name, n_train=len(ids),
+                                       seed=seed))
     return pd.concat(frames)
 
 
@@ -78,7 +94,7 @@ def run_world(name, out):
         lm = LM.load(str(pretrain(world, out / "models" / name / size, size, practised, epochs, seed)), dtype="float32")
         Study(items, lm, "rarity", [ICL(k=5), ZeroShot()], arms=few).run(out / name)
         Study(items, lm, "rarity", methods, arms=many).run(out / name)
-        if ambiguous: extra.append(meanings(world, lm))
+        if ambiguous: extra.append(told(world, splits, lm))
     write(name, world, pd.concat([open_store(out / name).records(), *extra]))
 
 
