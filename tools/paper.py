@@ -13,12 +13,14 @@ import pandas as pd
 
 from e2h.baselines import AnswerPrior
 from e2h.data import load_items
-from e2h.hardness import LEVELS, PAPER_MEASURES, item_levels
+from e2h.hardness import LEVELS, PAPER_MEASURES, answer_texts, item_levels
+from e2h.hardness import measure as hardness
 from e2h.icl import ICL, ZeroShot
-from e2h.lm import LM
+from e2h.lm import LM, LMSource
 from e2h.probe import LinearProbe
+from e2h.qlora import QLoRA
 from e2h.splits import Split
-from e2h.store import open_store, pack
+from e2h.store import atomic, open_store, pack
 from e2h.study import Study
 
 RESULTS = Path(__file__).resolve().parents[1] / "nbs" / "paper" / "results"
@@ -50,7 +52,7 @@ def curves(out, lm, name):
     for measure in HEADLINE[name]:
         sizes = [10, 20, 40, 80, 160] + [320] * (measure in ("grade", "bloom"))  # others have too few hard items
         Study(items, lm, measure, [ZeroShot(), LinearProbe()], n_train=sizes, seeds=10).run(out)
-        Study(items, lm, measure, [LinearProbe()], noise=[.05, .1, .2, .3, .4, .6]).run(out)
+        Study(items, lm, measure, [LinearProbe()], noise=[.05, .1, .2, .3, .4, .6, .7]).run(out)
 
 
 def icl(out, lm, name, measure):
@@ -93,11 +95,101 @@ def college(out, lm):
         Study(items, lm, "years", methods, arms=school_arms(items, n)).run(out)
 
 
+def worldquiz(out, lm, what, n):
+    "World Quiz by every method: floors, placebos, learning curves, wrong labels, mixtures, order, adapters."
+    items, base = load_items("worldquiz"), dict(measure=what, n_train=n, seeds=5)
+    shown = [ICL(10, prior=True), ICL(10, "random", prior=True), ICL(10, "arithmetic", prior=True)]
+    floors = [ZeroShot(prior=True), ZeroShot(blind=True), AnswerPrior(), AnswerPrior("position")]
+    for study in [
+            dict(methods=[*floors, *shown, LinearProbe(), LinearProbe(labels="random")]),
+            dict(methods=[LinearProbe()], n_train=[m for m in (10, 20, 40, 80, 160) if m <= n]),
+            dict(methods=[LinearProbe()], noise=[.05, .1, .2, .4, .6]),
+            dict(methods=[ICL(k) for k in (1, 3, 30)]),
+            dict(methods=[ICL(10, prior=True)], noise=[.2, .6]),
+            dict(methods=[LinearProbe(), ICL(10, prior=True)], train_on=[HALF, "all"]),
+            dict(methods=[ICL(10, prior=True)], train_on=[f"easy:0.5+hard:0.5 {way}-first" for way in ("easy", "hard")])]:
+        Study(items, lm, **(base | study)).run(out)
+    adapters = dict(methods=[QLoRA(), QLoRA(labels="random")], seeds=2)
+    Study(items, LM.load("smollm2", quant="nf4"), **(base | adapters)).run(out)
+
+
+def precision(out, lm):
+    "World Quiz without training, with the weights in other number formats."
+    items = load_items("worldquiz")
+    few = items.dropna(subset="fame").iloc[::3].reset_index(drop=True)
+    few.attrs = dict(items.attrs)
+    kinds = ((None, "float32"), (None, "bfloat16"), ("int8", "float32"), ("nf4", "bfloat16"))
+    Study(few, [LMSource("smollm2", *kind) for kind in kinds], "fame", [], n_train=100).run(out)
+
+
+def halves(items, seed):
+    "A random half of the clusters to test, as a mask of items."
+    clusters = np.random.default_rng([seed, 11]).permutation(items["cluster"].unique())
+    return items["cluster"].isin(set(clusters[:len(clusters) // 2]))
+
+
+def bins_of(values, count):
+    "Bins of about as many items each, from the easiest on; items of one value stay together."
+    if values.nunique() <= count: return values.rank(method="dense").astype(int).to_numpy() - 1
+    return pd.qcut(values, count, labels=False, duplicates="drop").to_numpy()
+
+
+def some_of(items, n, rng):
+    "A random draw."
+    return items.iloc[rng.permutation(len(items))[:n]].reset_index(drop=True)
+
+
+def taught(items, teacher):
+    "The same items with a teacher's answers for labels."
+    said = teacher.predict(items)["pred"]
+    return items.assign(answer=[list(choices).index(answer) for choices, answer in zip(items["choices"], said)])
+
+
+def protocols(out, lm, name, what, count, n=48, seeds=5):
+    """Three protocols on the same test items: easy and hard training; training on each of several bins of difficulty; and
+    a strong probe that learns from the labels of a weak one, which reads an early layer."""
+    items = load_items(name)
+    items = items[hardness(items, what).notna()].reset_index(drop=True)
+    values, strong, weak = hardness(items, what).astype(float), LinearProbe(), LinearProbe(layers=(4,))
+    bins, level = bins_of(values, count), pd.qcut(values.rank(method="first"), 3, labels=["easy", "medium", "hard"])
+    for method in (strong, weak): method.prepare(lm, items)
+    zero, frames = ZeroShot().fit(lm, items[:0], 0).predict(items), []
+    for seed in range(seeds):
+        tested, rng = halves(items, seed), np.random.default_rng([seed, 12])
+        arms = {kind: some_of(items[~tested & (level == kind)], n, rng) for kind in ("easy", "hard")}
+        arms |= {f"bin {b}": some_of(items[~tested & (bins == b)], n, rng) for b in sorted(set(bins))}
+        teacher = weak.fit(lm, some_of(items[~tested], n, rng), seed)
+        arms["taught by weak"] = taught(arms["hard"], teacher)
+        asked = items[tested].reset_index(drop=True)
+        answers = {arm: strong.fit(lm, some, seed).predict(asked) for arm, some in arms.items()}
+        answers |= {"weak": teacher.predict(asked), "zero-shot": zero[tested.to_numpy()]}
+        frames += [found[["item_id", "correct"]].assign(arm=arm, seed=seed, n_train=len(arms.get(arm, ())))
+                   for arm, found in answers.items()]
+    about = items[["item_id", "cluster"]].assign(value=values, bin=bins, level=level.astype(str))
+    return pd.concat(frames).merge(about, on="item_id").assign(dtype=lm.dtype, model=lm.name)
+
+
+def answer_codes():
+    "Which items of a data set have the same right answer, as numbers; no text."
+    frames = [items[["item_id"]].assign(dataset=name, code=pd.factorize(answer_texts(items).str.strip().str.lower())[0])
+              for name in ITEMS for items in [load_items(name)]]
+    write(RESULTS / "answer_codes.parquet", pd.concat(frames, ignore_index=True))
+
+
+def write(file, table):
+    "A small table of numbers and ids."
+    names = {column: "category" for column in table.select_dtypes(["object", "string"])}
+    with atomic(file) as part: table.astype(names).to_parquet(part, index=False, compression="zstd", compression_level=19)
+
+
 ITEMS = ("arc", "mmlu_stem5", "strategyqa")
 RUNS = {f"zero_shot_{name}_{format}": (zero_shot, name, format) for name in (*ITEMS, "worldquiz")
         for format in ("cloze", "paper")}
 RUNS |= {f"probe_{name}": (probe, name) for name in ITEMS} | {f"curves_{name}": (curves, name) for name in ITEMS}
-RUNS |= {"college": (college,)}
+RUNS |= {"college": (college,), "protocols_worldquiz": (protocols, "worldquiz", "fame", 10),
+         "protocols_arc": (protocols, "arc", "grade", 6), "protocols_arc_words": (protocols, "arc", "question_words", 10)}
+RUNS |= {"worldquiz_fame": (worldquiz, "fame", 160), "worldquiz_hops": (worldquiz, "hops", 80),
+         "worldquiz_precision": (precision,)}
 RUNS |= {f"icl_{name}_{measure}": (icl, name, measure) for name in ITEMS for measure in HEADLINE[name]}
 
 
@@ -107,11 +199,13 @@ def main():
     parser.add_argument("names", nargs="*", help=f"some of {', '.join(RUNS)}; by default all")
     args = parser.parse_args()
     lm = LM.load("smollm2")
+    if not args.names: answer_codes()
     for name in args.names or RUNS:
         run, *settings = RUNS[name]
-        run(args.out / name, lm, *settings)
-        scores = run in (zero_shot, icl)  # the probe's runs are many: who was right is enough
-        pack(open_store(args.out / name), RESULTS / f"{name}.parquet", texts=False, digits=2, scores=scores)
+        table = run(args.out / name, lm, *settings)
+        kept = dict(texts=run in (worldquiz, precision), scores=run not in (probe, curves, college))
+        if table is None: pack(open_store(args.out / name), RESULTS / f"{name}.parquet", digits=2, **kept)
+        else: write(RESULTS / f"{name}.parquet", table)
         print(name, flush=True)
 
 
