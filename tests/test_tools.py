@@ -89,6 +89,24 @@ def test_formulas_become_mathml():
     assert "<math" in html and "cdn" not in html and "\\(" not in html
 
 
+def test_captions_are_valid_yaml():
+    source = docs.quoted('#| fig-cap: A "b": c\n#| echo: false\nplot()')
+    assert source == '#| fig-cap: "A \\"b\\": c"\n#| echo: false\nplot()'
+
+
+@pytest.mark.parametrize("code, linked", [
+    ("sgr(x)", True), ("sgr <span class=\"op\">==</span> 1", True), ("sgr <span class=\"op\">=</span> 1", False),
+    ("row.sgr", False), ("sgr_table()", False), ("<span class=\"st\">the sgr</span>", False)])
+def test_names_in_code_link_to_their_place(code, linked):
+    html = f'<pre class="sourceCode python"><code>{code}</code></pre> sgr'
+    assert ('<a href="/api/sgr.html#sgr">sgr</a>' in docs.link_code(html, {"sgr": "api/sgr.html#sgr"})) == linked
+
+
+@pytest.mark.parametrize("css", ["@import url(https://x.org/css2?a:wght@3;4);", '@import"https://x.org/a;b";'])
+def test_fonts_of_other_hosts_are_left_out(css):
+    assert docs.FONTS.sub("", css + "p{}") == "p{}"
+
+
 @pytest.mark.parametrize("link, page_depth, want", [
     ("https://e2h.org/e2h/api/data.html#x", 1, "../api/data.html#x"), ("/api/data.html", 0, "./api/data.html"),
     ("//other.org/x", 1, "//other.org/x"), ("https://other.org/", 1, "https://other.org/")])

@@ -55,7 +55,7 @@ def process():
 
     shutil.rmtree(PROC, ignore_errors=True)
     proc_nbs(n_workers=0, force=True)
-    shutil.rmtree(PROC / "paper" / "results")  # recorded runs, not pages
+    shutil.rmtree(PROC / "paper" / "results", ignore_errors=True)  # recorded runs, not pages
     found = [p.relative_to(PROC) for p in PROC.rglob("*.ipynb")]
     return sorted(found, key=lambda p: (["", "paper", "guides", "api"].index(str(p.parent).strip(".")), p))
 
@@ -94,10 +94,12 @@ def enrich(page, config):
     href = f"https://colab.research.google.com/github/{config.user}/{config.repo}/blob/gh-pages/{colab_name(page)}"
     cells, figures = [nb.cells[0], v4.new_markdown_cell(f"[Run this page in Colab]({href}){{.run-page}}")], []
     for cell in nb.cells[1:]:
-        for figure in figures_of(cell):
-            figures.append((f"figure-{len(figures) + 1}", *figure))
-            cells.append(v4.new_markdown_cell(f'<a id="{figures[-1][0]}"></a>'))
-        cell.source = quoted(cell.source)
+        if shown := list(figures_of(cell)):  # the code, anchors, and the outputs in a cell of their own
+            named = [(f"figure-{n}", *figure) for n, figure in enumerate(shown, len(figures) + 1)]
+            anchors = "".join(f'<a id="{name}"></a>' for name, *_ in named)
+            cells += [v4.new_code_cell(cell.source), v4.new_markdown_cell(anchors)]
+            cell.source = f"#| echo: false\n{quoted(cell.source)}"
+            figures += named
         cells.append(cell)
         if source := source_of(cell):
             cells.append(v4.new_code_cell(f"#| code-fold: true\n#| code-summary: Source\n{source}"))
@@ -127,7 +129,7 @@ if not os.path.exists("{folder}"):
     copy.write_text(v4.writes(nb), "utf-8")
 
 
-# --- Pages made from other files: each function returns Markdown
+# --- Pages made from other files: each function gets the configuration and {notebook: (title, figures)}, and returns Markdown
 
 def head(title, description, **more):
     "The front matter of a generated page."
@@ -151,7 +153,7 @@ def names_of(entry):
                         for a in entry["authors"])
 
 
-def cite(config):
+def cite(config, pages):
     "How to cite e2h and the paper, from CITATION.cff."
     cff = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     [paper] = cff["references"]
@@ -160,19 +162,18 @@ def cite(config):
             + f"{cff['message']} Both entries come from {link}.\n\n## e2h\n\n"
             + bibtex("software", "e2h", title=cff["title"], author=names_of(cff), version=cff["version"],
                      year=config.copyright[:4], url=cff["repository-code"], license=cff["license"])
-            + "Say which version or commit you used, and which data, model and measure of hardness: "
-              "the tables of a report name them.\n\n## The paper\n\n"
+            + "Say which version or commit you used, and which data, model and measure of hardness.\n\n## The paper\n\n"
             + bibtex("inproceedings", "hase2024unreasonable", title=paper["title"], author=names_of(paper),
                      booktitle=paper["collection-title"], year=paper["year"], pages=f"{paper['start']}--{paper['end']}",
                      doi=paper["doi"], url=paper["url"]))
 
 
-def changelog(config):
+def changelog(config, pages):
     "What changed, from CHANGELOG.md."
     return head("Changelog", "What is new, version by version") + body("CHANGELOG.md")
 
 
-def chinese(config):
+def chinese(config, pages):
     "The short README in Chinese."
     text = re.sub(r"\]\((README\.md)\)", "](../index.ipynb)", body("README.zh.md"))
     return head("e2h：从易到难的泛化", "中文简介", lang="zh") + text
@@ -188,9 +189,9 @@ def thumbnail(png):
     return out.getvalue()
 
 
-def gallery(pages):
-    "Every figure of the site with its caption and the way to its place, from {page: (title, figures)}."
-    text = head("All figures", "Every figure of the site; a click leads to its place", toc=True)
+def gallery(config, pages):
+    "Every figure of the site with its caption and the way to its place."
+    text = head("All figures", "Every figure of the site; a click leads to its place")
     for page, (title, figures) in pages.items():
         here = f"../{page_name(page)}"
         text += f"## [{title}]({here})\n\n::: {{.figures}}\n" * bool(figures)
@@ -204,7 +205,7 @@ def gallery(pages):
     return text
 
 
-GENERATED = {"changelog": changelog, "cite": cite, "zh": chinese}  # about/NAME.md
+GENERATED = {"changelog": changelog, "cite": cite, "figures": gallery, "zh": chinese}  # about/NAME.md
 
 
 # --- Rendering
@@ -246,8 +247,8 @@ def configure(quarto, git_url, branch):
 
 def mathml(html):
     "Formulas between TeX delimiters -> MathML."
-    kinds = {"inline": "inline", "display": "block"}
-    return CDN.sub("", MATH.sub(lambda m: convert(unescape(m[2]), display=kinds[m[1]]), html))
+    kinds, arg = {"inline": "inline", "display": "block"}, (r"\arg", r"\operatorname{arg}")  # which latex2mathml lacks
+    return CDN.sub("", MATH.sub(lambda m: convert(unescape(m[2]).replace(*arg), display=kinds[m[1]]), html))
 
 
 def api_names(page):
@@ -324,8 +325,7 @@ def build():
     pages = process()
     found = {page: enrich(page, config) for page in pages}
     for name, make in GENERATED.items():
-        (PROC / "about" / f"{name}.md").write_text(make(config), "utf-8")
-    (PROC / "about" / "figures.md").write_text(gallery(found), "utf-8")
+        (PROC / "about" / f"{name}.md").write_text(make(config, found), "utf-8")
     quarto = shutil.which("quarto")
     configure(quarto, config.git_url, config.branch)
     if not quarto:

@@ -42,8 +42,7 @@ STEPS = {
     "ruff": lambda: step("-m", "ruff", "check", ".", "--output-format", "concise"),
     "notebook rules, library in step": lambda: step("tools/check.py"),
     "notebooks": run_notebooks,
-    "pytest, with the wheel": run_pytest,
-    "site": lambda: step("tools/docs.py"),
+    "pytest, with the wheel and the site": run_pytest,
 }
 
 
