@@ -102,6 +102,13 @@ def test_names_in_code_link_to_their_place(code, linked):
     assert ('<a href="/api/sgr.html#sgr">sgr</a>' in docs.link_code(html, {"sgr": "api/sgr.html#sgr"})) == linked
 
 
+@pytest.mark.parametrize("html, linked", [
+    ("<code>sgr_table(records)</code>", True), ("<code>unknown(x)</code>", False),
+    ('<a href="x"><code>sgr_table(x)</code></a>', False)])
+def test_calls_in_prose_link_to_their_place(html, linked):
+    assert ("tables.html#sgr_table" in docs.link_calls(html)) == linked
+
+
 @pytest.mark.parametrize("css", ["@import url(https://x.org/css2?a:wght@3;4);", '@import"https://x.org/a;b";'])
 def test_fonts_of_other_hosts_are_left_out(css):
     assert docs.FONTS.sub("", css + "p{}") == "p{}"

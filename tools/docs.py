@@ -34,6 +34,7 @@ MATH = re.compile(r'<span class="math (inline|display)">\s*\\[(\[](.*?)\\[)\]]\s
 CDN = re.compile(r"<(script|link)\b[^>]*https://cdn\.[^>]*>(</script>)?")
 FONTS = re.compile(r"""@import\s*(url\([^)]*\)|"[^"]*"|'[^']*')[^;]*;""")
 CODE = re.compile(r'(<pre class="sourceCode python[^>]*>\s*<code[^>]*>)(.*?)(</code>)', re.S)
+FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 THUMBNAIL = 480  # pixels
 
 
@@ -75,6 +76,14 @@ def source_of(cell):
     return sources(found[1])[int(found[2])] if found else ""
 
 
+def unlinked(cell):
+    "A cell whose signatures are code again: nbdev puts Markdown links into their comments."
+    for output in cell.get("outputs", []):
+        if text := output.get("data", {}).get("text/markdown"):
+            output["data"]["text/markdown"] = FENCE.sub(lambda m: re.sub(r"\[(`[^`]+`)\]\([^)\s]+\)", r"\1", m[0]), text)
+    return cell
+
+
 def figures_of(cell):
     "The figures of a cell, as (PNG bytes, caption, alt text)."
     for output in cell.get("outputs", []):
@@ -100,7 +109,7 @@ def enrich(page, config):
             cells += [v4.new_code_cell(cell.source), v4.new_markdown_cell(anchors)]
             cell.source = f"#| echo: false\n{quoted(cell.source)}"
             figures += named
-        cells.append(cell)
+        cells.append(unlinked(cell))
         if source := source_of(cell):
             cells.append(v4.new_code_cell(f"#| code-fold: true\n#| code-summary: Source\n{source}"))
     title = next(yaml.safe_load_all(nb.cells[0]["source"]))["title"]
@@ -237,7 +246,7 @@ def configure(quarto, git_url, branch):
     workflow = f"[workflow]({git_url}/blob/{branch}/.github/workflows/site.yml)"
     config["website"]["page-footer"]["right"] = (
         f"Built with Quarto by the {workflow} that publishes the site." if quarto else
-        f"Built with smalldocs; where the two differ, the {workflow} with Quarto is the authority.")
+        f"Built with smalldocs; the {workflow} that publishes the site uses Quarto and is the authority.")
     if not quarto:
         sidebar = config["website"]["sidebar"]
         sidebar["contents"] = list(sidebar_pages(sidebar["contents"]))
@@ -251,19 +260,32 @@ def mathml(html):
     return CDN.sub("", MATH.sub(lambda m: convert(unescape(m[2]).replace(*arg), display=kinds[m[1]]), html))
 
 
-def api_names(page):
-    "Names of e2h that a notebook imports or defines -> their places on the API pages."
+@cache
+def api_places():
+    "The functions and classes of each module of e2h and their places on the API pages: {module: {name: place}}."
     from e2h._modidx import d
 
-    api = {module: {name.rpartition(".")[2]: place for name, (place, _) in syms.items() if name.count(".") == 2}
-           for module, syms in d["syms"].items()}
+    return {module: {name.rpartition(".")[2]: place for name, (place, _) in syms.items()
+                     if name.count(".") == 2 and "._" not in name} for module, syms in d["syms"].items()}
+
+
+def api_names(page):
+    "Names of e2h that a notebook imports or defines -> their places on the API pages."
+    api = api_places()
     names = {n: p for module in api.values() for n, p in module.items() if p.startswith(f"{page_name(page)}#")}
     for cell in v4.reads((ROOT / "nbs" / page).read_text("utf-8")).cells:
         if cell.cell_type != "code" or "from e2h." not in cell.source: continue
         for node in ast.walk(ast.parse(re.sub(r"^\s*[%!].*", "", cell.source, flags=re.M))):
             if isinstance(node, ast.ImportFrom) and node.module in api:
                 names |= {a.asname or a.name: api[node.module][a.name] for a in node.names if a.name in api[node.module]}
-    return {n: p for n, p in names.items() if not n.startswith("_")}
+    return names
+
+
+def link_calls(html):
+    "Calls in prose, such as `ICL(k=10)`, whose names nbdev leaves alone -> links to their places."
+    places = {name: place for module in api_places().values() for name, place in module.items()}
+    link = lambda m: f'<code><a href="/{places[m[2]]}">{m[2]}</a>' if m[2] in places and not m[1] else m[0]  # noqa: E731
+    return re.sub(r"(<a\b[^>]*>)?<code>(\w+)(?=\()", link, html)
 
 
 def link_code(html, names):
@@ -308,7 +330,7 @@ def finish(pages, config):
     names = {page_name(p): api_names(p) for p in pages}
     for page in OUT.rglob("*.html"):
         path = page.relative_to(OUT)
-        html = link_code(mathml(page.read_text("utf-8")), names.get(path, {}))
+        html = link_code(link_calls(mathml(page.read_text("utf-8"))), names.get(path, {}))
         page.write_text(relative_links(html, len(path.parts) - 1, config.doc_host + config.doc_baseurl), "utf-8")
     for css in OUT.rglob("*.css"):
         css.write_text(FONTS.sub("", css.read_text("utf-8")), "utf-8")
