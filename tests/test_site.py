@@ -70,6 +70,7 @@ RAW_TEX = r"""() => {
   return found.concat([...document.querySelectorAll("merror")].map(e => e.textContent)); }"""
 
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
+DARK = "!!document.querySelector('.quarto-dark')"  # which styles.css goes by
 
 
 @pytest.fixture(scope="session")
@@ -106,9 +107,9 @@ def tab():
 
 def toggle(tab):
     "Click the theme toggle and wait for the page to change -> the background."
-    before = tab.evaluate(BACKGROUND)
+    before = tab.evaluate(f"[{BACKGROUND}, {DARK}]")
     tab.locator(".quarto-color-scheme-toggle").first.click()
-    tab.wait_for_function(f"{BACKGROUND} !== '{before}'")
+    tab.wait_for_function(f"([colour, dark]) => {BACKGROUND} !== colour && {DARK} !== dark", arg=before)
     return tab.evaluate(BACKGROUND)
 
 
@@ -187,7 +188,7 @@ def test_a_page_of_the_api_shows_sources_and_links_its_code(built):
     page = (docs.OUT / "api/sgr.html").read_text("utf-8")
     sources = re.findall(r"<summary>Source</summary>(.*?)</details>", page, re.S)
     assert len(sources) == page.count(">source</a>") > 20 and "def</span>" in sources[0]
-    assert 'href="../api/tables.html#sgr_table">sgr_table</a>' in (docs.OUT / "paper/first_runs.html").read_text("utf-8")
+    assert 'href="../api/tables.html#sgr_table">sgr_table</a>' in (docs.OUT / "guides/own_data.html").read_text("utf-8")
 
 
 def test_the_page_of_figures_has_every_figure(built):
