@@ -2,6 +2,8 @@
 
 A page is measured as it loads, then under the other theme, then at the width of a telephone.
 """
+import importlib.util
+import json
 import os
 import re
 import shutil
@@ -12,6 +14,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from nbformat import v4
 
@@ -171,6 +174,43 @@ def test_search_leads_to_the_page(address, tab, built):
     tab.locator("#quarto-search input").fill("sgr")
     tab.locator("#quarto-search a[href*='api/sgr.html']").first.click()
     tab.wait_for_url("**/api/sgr.html*")
+
+
+def explore_data():
+    "What the interactive page reads."
+    return json.loads((ROOT / "nbs" / "explore_data.js").read_text("utf-8").removeprefix("window.e2hExplore = ")[:-2])
+
+
+def test_the_interactive_page_follows_its_controls(address, tab, built):
+    found = explore_data()
+    tab.set_viewport_size(DESK)
+    tab.goto(f"{address}explore.html")
+    for entry in found["entries"][::2]:
+        tab.locator("#explore-data").select_option(f"{entry['data']}, {entry['measure']}")
+        tab.locator("#explore-method").select_option(entry["method"])
+        tab.locator("#explore-easy").select_option("0.05")
+        tab.locator("#explore-hard").select_option("0.1")
+        tab.locator("#explore-cost").fill("4")
+        which = found["errors"].index([.05, .1])
+        difference, low, high = entry["prices"][which][4]
+        said = tab.locator("#explore-buy").inner_text().replace("−", "-")
+        shown = [float(number) for number in re.findall(r"[+-]\d+\.\d", said)]
+        assert np.allclose(shown, [100 * difference, 100 * low, 100 * high], atol=.051)  # as rounded there
+        assert ("easy labels" in said, "hard labels are" in said) == (low > 0, high < 0)
+        assert (entry["sgr"][which]["regime"] == "ok") == ("recovered: gap" not in (
+            words := tab.locator("#explore-ratio").inner_text()) and "reversed" not in words)
+        assert tab.locator("#explore-figure circle").count() == len(found["costs"])
+
+
+def test_the_numbers_of_the_interactive_page_are_those_of_the_runs():
+    spec = importlib.util.spec_from_file_location("explore", ROOT / "tools" / "explore.py")
+    explore = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(explore)
+    found = explore_data()
+    there = {key for key, name in explore.CURVES.items() if (ROOT / "nbs/paper/results" / f"{name}.parquet").exists()}
+    assert {(e["data"], e["measure"]) for e in found["entries"]} == there
+    again = next(explore.entries("World Quiz", "hops", ROOT / "nbs/paper/results/worldquiz_hops.parquet"))
+    assert json.loads(json.dumps(again)) == next(e for e in found["entries"] if e["measure"] == "hops")
 
 
 def test_every_notebook_runs_in_colab(built):

@@ -17,11 +17,11 @@ CURVES = {("World Quiz", "fame"): "worldquiz_fame", ("World Quiz", "hops"): "wor
           ("MMLU-STEM-5", "college"): "curves_mmlu_stem5", ("StrategyQA", "steps"): "curves_strategyqa"}
 
 
-def ratio(records, zero, errors):
+def ratio(records, zero, clusters, errors):
     "Accuracies and SGR with so many wrong easy and hard labels, at the size that was run with wrong labels."
     n = records.loc[records["noise"] > 0, "n_train"].max()
     easy, hard = (arm_at(records, level, n, error).clip(0, 1) for level, error in zip(("easy", "hard"), errors))
-    found = sgr(zero, easy, hard, item_clusters(records))
+    found = sgr(zero, easy, hard, clusters)
     gap = found.gap.point, found.gap.low, found.gap.high
     numbers = found.zero_shot, found.easy, found.hard, *gap, found.point, found.low, found.high
     return dict(regime=found.regime, numbers=[rounded(number) for number in numbers])
@@ -32,24 +32,26 @@ def rounded(number):
     return round(float(number), 4) if np.isfinite(number) else None
 
 
-def entry(data, measure, file):
-    "Everything that the page shows for one data set and measure."
+def entries(data, measure, file):
+    "Everything that the page shows for one data set and measure, method by method."
     records = open_store(file).records(measure)
     hard = records[records["level"] == "hard"]
     zero = to_matrix(hard[(hard["method"] == "zeroshot") & (hard["quant"] == "none")].drop_duplicates("item_id"))
-    probe = hard[(hard["method"] == "probe") & hard["train_on"].isin(["easy", "hard"])]
-    budget = int(probe.loc[probe["noise"] > 0, "n_train"].max())
-    prices = [[compare_costs(probe, budget, Labels(cost, *errors)) for cost in COSTS] for errors in ERRORS]
-    return dict(data=data, measure=measure, method="linear probe", budget=budget, hard_items=int(probe["item_id"].nunique()),
-                seeds=int(probe["seed"].nunique()), sgr=[ratio(probe, zero, errors) for errors in ERRORS],
-                prices=[[[rounded(c[what]) for what in ("difference", "low", "high")] for c in row] for row in prices])
+    for method, title in (("probe", "linear probe"), ("icl", "examples in the prompt")):
+        r = hard[(hard["method"] == method) & hard["train_on"].isin(["easy", "hard"])]
+        if not (r["noise"] > 0).any(): continue
+        budget = int(r.loc[r["noise"] > 0, "n_train"].max())
+        prices = [[compare_costs(r, budget, Labels(cost, *errors)) for cost in COSTS] for errors in ERRORS]
+        yield dict(data=data, measure=measure, method=title, budget=budget, hard_items=int(r["item_id"].nunique()),
+                   seeds=int(r["seed"].nunique()), sgr=[ratio(r, zero, item_clusters(hard), errors) for errors in ERRORS],
+                   prices=[[[rounded(c[what]) for what in ("difference", "low", "high")] for c in row] for row in prices])
 
 
 def main():
     results = ROOT / "nbs" / "paper" / "results"
-    entries = [entry(data, measure, results / f"{name}.parquet") for (data, measure), name in CURVES.items()
-               if (results / f"{name}.parquet").exists()]
-    text = json.dumps(dict(costs=COSTS, errors=ERRORS, entries=entries), separators=(",", ":"))
+    found = [entry for (data, measure), name in CURVES.items() if (results / f"{name}.parquet").exists()
+             for entry in entries(data, measure, results / f"{name}.parquet")]
+    text = json.dumps(dict(costs=COSTS, errors=ERRORS, entries=found), separators=(",", ":"))
     with atomic(OUT) as part: part.write_text(f"window.e2hExplore = {text};\n", "utf-8")
     print(OUT.relative_to(ROOT))
 
