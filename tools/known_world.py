@@ -26,8 +26,7 @@ ADAPTERS = QLoRA(epochs=10, lr=3e-3)  # models this small need more and larger s
 SMALL, ALL = ("0.1M", "0.3M", "1M"), (1, 2, 3)
 LADDER = (*SMALL, "3M")
 WORLDS = {  # name -> (seed of world and weights, ambiguous, hops practised, epochs, sizes); about as many steps in all
-    "clear_0": (0, False, ALL, 10, LADDER), "clear_1": (1, False, ALL, 10, SMALL),
-    "one_0": (0, False, (1,), 10, ("1M",)), "none_0": (0, False, (), 10, ("1M",)),
+    "clear_0": (0, False, ALL, 10, LADDER), "one_0": (0, False, (1,), 10, ("1M",)), "none_0": (0, False, (), 10, ("1M",)),
     "ambiguous_0": (0, True, ALL, 6, LADDER), "ambiguous_1": (1, True, ALL, 6, SMALL)}
 
 

@@ -91,8 +91,13 @@ def school_arms(items, n, seeds=5):
 def college(out, lm):
     "From third grade to college: tested on college questions, trained on four stages of school."
     items = school()
-    for n, methods in ((160, [ZeroShot(), LinearProbe(), LinearProbe(labels="random")]), (10, [ICL(10)])):
-        Study(items, lm, "years", methods, arms=school_arms(items, n)).run(out)
+    arms = {n: school_arms(items, n) for n in (160, 10)}
+    used = {i for splits in arms.values() for split in splits.values() for i in [*split.train_ids, *split.test_ids]}
+    items = items[items["item_id"].isin(used)].reset_index(drop=True)
+    Study(items, lm, "years", [ZeroShot(), LinearProbe(), LinearProbe(labels="random")], arms=arms[160]).run(out)
+    Study(items, lm, "years", [ICL(10)], arms=arms[10]).run(out)
+    ends = {key: split for key, split in arms[10].items() if key[2] in ("third grade", "college")}
+    Study(items, lm, "years", [ICL(10, "random")], arms=ends).run(out)
 
 
 def worldquiz(out, lm, what, n):
@@ -145,6 +150,13 @@ def taught(items, teacher):
     return items.assign(answer=[list(choices).index(answer) for choices, answer in zip(items["choices"], said)])
 
 
+def zero_shot_of(folder, lm, items):
+    "Answers without training, from a finished run where there is one."
+    if not (folder / "study.json").exists(): return ZeroShot().fit(lm, items[:0], 0).predict(items)
+    found = open_store(folder).records(method="zeroshot").drop_duplicates("item_id").set_index("item_id", drop=False)
+    return found.loc[items["item_id"], ["item_id", "correct"]].reset_index(drop=True)
+
+
 def protocols(out, lm, name, what, count, n=48, seeds=5):
     """Three protocols on the same test items: easy and hard training; training on each of several bins of difficulty; and
     a strong probe that learns from the labels of a weak one, which reads an early layer."""
@@ -153,7 +165,7 @@ def protocols(out, lm, name, what, count, n=48, seeds=5):
     values, strong, weak = hardness(items, what).astype(float), LinearProbe(), LinearProbe(layers=(4,))
     bins, level = bins_of(values, count), pd.qcut(values.rank(method="first"), 3, labels=["easy", "medium", "hard"])
     for method in (strong, weak): method.prepare(lm, items)
-    zero, frames = ZeroShot().fit(lm, items[:0], 0).predict(items), []
+    zero, frames = zero_shot_of(out.parent / f"probe_{name}", lm, items), []
     for seed in range(seeds):
         tested, rng = halves(items, seed), np.random.default_rng([seed, 12])
         arms = {kind: some_of(items[~tested & (level == kind)], n, rng) for kind in ("easy", "hard")}
