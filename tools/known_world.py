@@ -1,7 +1,7 @@
 """Pretrain the models behind nbs/paper/09_known_world.ipynb and study them: `python tools/known_world.py runs/known`.
 
 Name some of the worlds to compute only those; two processes with different worlds do not get in each other's way. About
-three hours on one core without bfloat16; stop it and start it again as you like. The table of a world is written when all
+four hours on one core without bfloat16; stop it and start it again as you like. The table of a world is written when all
 of its models have been studied.
 """
 import argparse
