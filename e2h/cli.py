@@ -197,7 +197,8 @@ def study_command(
             print(f"{labels}: {', '.join(['zero-shot', *(m.name for m in study.methods)])}", file=sys.stderr)
         study.run(args.out, not args.quiet, executor)
     text, data = tables(args.out)
-    return f"{text}\n\nrun folder: {args.out}\nnext:       e2h report {args.out}", dict(data, run=str(args.out))
+    own = f" --dataset {args.dataset}" if Path(args.dataset).is_file() else ""  # a report has no other way to its questions
+    return f"{text}\n\nrun folder: {args.out}\nnext:       e2h report {args.out}{own}", dict(data, run=str(args.out))
 
 # %% ../nbs/api/64_cli.ipynb #c91c1f17
 def _runs(path) -> list:
@@ -263,7 +264,7 @@ def report_command(
         except (KeyError, ValueError, OSError) as e:
             if args.dataset: raise
             items = None  # one's own data, or data that are not here: the page does without the questions
-            if not args.quiet: print(f"no questions on the page: {sentence(e)}", file=sys.stderr)
+            if not args.quiet: print(f"no questions on the page, add --dataset FILE: {sentence(e)}", file=sys.stderr)
         pages.append(str(report(store, items=items, measure=args.measure)))
     return "\n".join([text, "", *(f"report: {page}" for page in pages)]), dict(data, reports=pages)
 

@@ -136,6 +136,7 @@ def check_study(
             raise ValueError(f"lm is {lm!r}; give a loaded model, LM.load({lm!r}), or LMSource({lm!r})")
     check_methods(study.methods)
     if not listed(study.measure): raise ValueError("measure names nothing; give a hardness measure of the items")
+    _check_cutoffs(study)
     if not isinstance(study.items, pd.DataFrame):
         if study.arms is not None: raise ValueError("arms of one's own go with one data set: give one frame of items")
         return split_study(study)
@@ -143,6 +144,16 @@ def check_study(
     for name in listed(study.measure): hardness(study.items, name)
     check_arms(study)
     return [study]
+
+# %% ../nbs/api/60_study.ipynb #c7d1a0e5
+def _check_cutoffs(
+    study
+) -> None: # ValueError for cut-offs that nothing would use
+    "Check that cut-offs are of measures of the study."
+    measures = listed(study.measure)
+    if not isinstance(study.cutoffs, dict) or not set(study.cutoffs) <= set(measures):
+        raise ValueError(f"cutoffs={study.cutoffs!r}; give a dict from measures of the study, of {measures}, to "
+                         "(easy_max, hard_min)")
 
 # %% ../nbs/api/60_study.ipynb #96877bfd
 def check_sizes(
@@ -184,7 +195,8 @@ def split_study(
         has = [name for name in wanted if name in hardness_measures(items) and hardness(items, name).notna().any()]
         if not has: raise KeyError(f"data set {items.attrs.get('dataset')!r} has none of the measures {wanted}; "
                                    f"it has {hardness_measures(items)}")
-        parts.append(dataclasses.replace(study, items=items, measure=has))
+        cutoffs = {name: cuts for name, cuts in study.cutoffs.items() if name in has}
+        parts.append(dataclasses.replace(study, items=items, measure=has, cutoffs=cutoffs))
     names = [part.items.attrs["dataset"] for part in parts]
     twice = {name for name in names if names.count(name) > 1}
     if twice: raise ValueError(f"two data sets are called {twice.pop()!r}: rename one, items.attrs['dataset'] = ...")

@@ -19,7 +19,7 @@
   offer(at("easy"), unique(errors.map(([easy]) => easy)), percent);
 
   function draw(rows) {
-    const box = { left: 52, right: 620, top: 14, bottom: 250 };
+    const box = { left: 66, right: 620, top: 14, bottom: 250 };
     const ends = rows.flat().concat(0).map((x) => 100 * x);
     const low = Math.floor(Math.min(...ends) / 5) * 5, high = Math.ceil(Math.max(...ends) / 5) * 5;
     const x = (cost) => box.left + ((box.right - box.left) * Math.log2(cost)) / Math.log2(costs[costs.length - 1]);
@@ -33,6 +33,8 @@
         `<text x="${box.left - 8}" y="${y(v) + 4}" text-anchor="end">${v > 0 ? "+" : ""}${v}</text>`).join("") +
       costs.map((c) => `<text x="${x(c)}" y="${box.bottom + 20}" text-anchor="middle">${c}</text>`).join("") +
       `<text x="${(box.left + box.right) / 2}" y="${box.bottom + 42}" text-anchor="middle">price of a hard label (an easy one costs 1)</text>` +
+      `<text x="14" y="${(box.top + box.bottom) / 2}" text-anchor="middle" transform="rotate(-90 14 ${(box.top + box.bottom) / 2})">` +
+      `easy minus hard, points</text>` +
       `<polygon class="band" points="${path(1).concat(path(2).reverse()).join(" ")}"/>` +
       `<polyline class="line" points="${path(0).join(" ")}"/>` +
       rows.map((row, i) => `<circle cx="${x(costs[i])}" cy="${y(100 * row[0])}" r="${costs[i] === chosen ? 7 : 4}"/>`).join("");
@@ -52,11 +54,13 @@
       `With as many easy as hard labels (${entry.budget}; ${entry.hard_items} hard questions, ${entry.seeds} draws): zero-shot ` +
       `${percent(zero)}, easy ${percent(onEasy)}, hard ${percent(onHard)}. Gap ${points(gap)} ${span(gapLow, gapHigh)} points; ` +
       (regime === "ok" ? `supervision gap recovered: ${percent(ratio)} [${percent(low)}, ${percent(high)}].`
-        : `supervision gap recovered: ${regime}.`);
+        : `supervision gap recovered: not given (${regime}).`);
     const [difference, least, most] = entry.prices[which][place];
     const verdict = least > 0 ? "easy labels are the better buy" : most < 0 ? "hard labels are the better buy" : "not separated";
-    at("buy").textContent = `A budget of ${entry.budget} buys ${entry.budget} easy or ${(entry.budget / costs[place]).toFixed(entry.budget < 80 ? 1 : 0)} ` +
-      `hard labels: easy minus hard ${points(difference)} ${span(least, most)} points; ${verdict}.`;
+    const bought = entry.budget / costs[place];
+    at("buy").textContent = `A budget of ${entry.budget} buys ${entry.budget} easy or ` +
+      `${Number.isInteger(bought) ? bought : `about ${bought.toFixed(1)}`} hard labels (interpolated between recorded ` +
+      `sizes): easy minus hard ${points(difference)} ${span(least, most)} points; ${verdict}.`;
     draw(entry.prices[which]);
   }
 

@@ -139,6 +139,21 @@ def test_hardness_that_a_model_gives(tmp_path, capsys, tiny):
     assert hardness_measures(again)[:3] == ["fame", "mdl", "question_bits"]
 
 
+def test_the_next_command_after_a_study_of_ones_own_file(tmp_path, capsys, tiny):
+    items = load_items("worldquiz").dropna(subset="fame").iloc[::4]
+    items[["item_id", "question", "choices", "answer", "fame", "cluster"]].to_parquet(tmp_path / "mine.parquet")
+    tiny("llama").model.save_pretrained(tmp_path / "model")
+    tiny("llama").tokenizer.save_pretrained(tmp_path / "model")
+    code, out, err = e2h(capsys, "study", "--dataset", tmp_path / "mine.parquet", "--model", tmp_path / "model", "--measure",
+                         "fame", "--methods", "probe", "--n-train", 20, "--seeds", 1, "--out", tmp_path / "run", "--quiet")
+    assert code == 0, err
+    following = out.split("next: ")[1].split()
+    assert following[:2] == ["e2h", "report"]
+    code, out, err = e2h(capsys, *following[1:])
+    page = next((tmp_path / "run").glob("*.html")).read_text("utf-8")
+    assert code == 0 and "no questions" not in err and sum(q in page for q in items["question"]) > 10
+
+
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"])
 def test_files_of_ones_own(tmp_path, ending):
     items = load_items("worldquiz").dropna(subset="fame").iloc[::20]

@@ -10,7 +10,9 @@ import pytest
 
 from e2h.data import load_items
 from e2h.icl import ICL
+from e2h.lm import LMSource
 from e2h.store import open_store
+from e2h.study import Study
 
 pytest.importorskip("torch")
 SCRIPT = """
@@ -71,6 +73,19 @@ def test_bad_settings_leave_no_folder(tmp_path, options, sentence):
     code, said = e2h("study", "--methods", "icl", "--quiet", *options, "--out", tmp_path / "run")
     assert code == 1 and sentence in said.splitlines()[-1] and "Traceback" not in said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("cutoffs", [{"fam": (-5.2, -4.3)}, (-5.2, -4.3), {"fame": (-5.2, -4.3), "hops": (1, 2)}])
+def test_cutoffs_of_no_measure_of_the_study(cutoffs):
+    with pytest.raises(ValueError, match=r"give a dict from measures of the study, of \['fame'\]"):
+        Study(load_items("worldquiz"), LMSource("smollm2"), "fame", [], cutoffs=cutoffs)
+
+
+def test_cutoffs_go_to_the_data_sets_that_have_the_measure():
+    fame, hops = (load_items("worldquiz").dropna(subset=name).reset_index(drop=True) for name in ("fame", "hops"))
+    fame.attrs["dataset"] = "cities"
+    study = Study([fame, hops], LMSource("smollm2"), ["fame", "hops"], [], cutoffs={"fame": (-5.2, -4.3)}, n_train=20)
+    assert [part.cutoffs for part in study.parts] == [{"fame": (-5.2, -4.3)}, {}]
 
 
 def test_missing_embedded_model(monkeypatch):

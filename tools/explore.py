@@ -11,7 +11,8 @@ from e2h.store import atomic, open_store
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "nbs" / "explore_data.js"
 COSTS = [1, 1.5, 2, 3, 4, 6, 8]
-ERRORS = [(0, 0), (.05, .05), (.05, .1), (.05, .2), (.1, .1), (.1, .2), (.1, .4), (.2, .2), (.2, .4)]  # easy, hard
+ERRORS = [(.05, .1), (.05, .05), (.05, .2), (.05, .4), (0, 0), (0, .05), (0, .1), (0, .2), (0, .4),
+          (.1, .1), (.1, .2), (.1, .4), (.2, .2), (.2, .4)]  # shares of wrong easy and hard labels; the paper's come first
 CURVES = {("World Quiz", "fame"): "worldquiz_fame", ("World Quiz", "hops"): "worldquiz_hops",
           ("ARC", "grade"): "curves_arc", ("ARC", "difficulty"): "curves_arc", ("ARC", "bloom"): "curves_arc",
           ("MMLU-STEM-5", "college"): "curves_mmlu_stem5", ("StrategyQA", "steps"): "curves_strategyqa"}
@@ -28,8 +29,8 @@ def ratio(records, zero, clusters, errors):
 
 
 def rounded(number):
-    "Four decimals; None where there is no number."
-    return round(float(number), 4) if np.isfinite(number) else None
+    "Six decimals; None where there is no number."
+    return round(float(number), 6) if np.isfinite(number) else None
 
 
 def entries(data, measure, file):
