@@ -159,21 +159,21 @@ def zero_shot_of(folder, lm, items):
 
 def protocols(out, lm, name, what, count, n=48, seeds=5):
     """Three protocols on the same test items: easy and hard training; training on each of several bins of difficulty; and
-    a strong probe that learns from the labels of a weak one, which reads an early layer."""
+    a probe that learns from the labels of a weak one, which had ten items."""
     items = load_items(name)
     items = items[hardness(items, what).notna()].reset_index(drop=True)
-    values, strong, weak = hardness(items, what).astype(float), LinearProbe(), LinearProbe(layers=(4,))
+    values, method = hardness(items, what).astype(float), LinearProbe()
     bins, level = bins_of(values, count), pd.qcut(values.rank(method="first"), 3, labels=["easy", "medium", "hard"])
-    for method in (strong, weak): method.prepare(lm, items)
+    method.prepare(lm, items)
     zero, frames = zero_shot_of(out.parent / f"probe_{name}", lm, items), []
     for seed in range(seeds):
         tested, rng = halves(items, seed), np.random.default_rng([seed, 12])
         arms = {kind: some_of(items[~tested & (level == kind)], n, rng) for kind in ("easy", "hard")}
         arms |= {f"bin {b}": some_of(items[~tested & (bins == b)], n, rng) for b in sorted(set(bins))}
-        teacher = weak.fit(lm, some_of(items[~tested], n, rng), seed)
+        teacher = method.fit(lm, some_of(items[~tested], 10, rng), seed)
         arms["taught by weak"] = taught(arms["hard"], teacher)
         asked = items[tested].reset_index(drop=True)
-        answers = {arm: strong.fit(lm, some, seed).predict(asked) for arm, some in arms.items()}
+        answers = {arm: method.fit(lm, some, seed).predict(asked) for arm, some in arms.items()}
         answers |= {"weak": teacher.predict(asked), "zero-shot": zero[tested.to_numpy()]}
         frames += [found[["item_id", "correct"]].assign(arm=arm, seed=seed, n_train=len(arms.get(arm, ())))
                    for arm, found in answers.items()]
