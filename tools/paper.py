@@ -19,7 +19,7 @@ from e2h.icl import ICL, ZeroShot
 from e2h.lm import LM, LMSource
 from e2h.probe import LinearProbe
 from e2h.qlora import QLoRA
-from e2h.splits import Split
+from e2h.splits import Split, draw_split
 from e2h.store import atomic, open_store, pack
 from e2h.study import Study
 
@@ -42,17 +42,20 @@ def probe(out, lm, name):
     floors = [ZeroShot(), ZeroShot(blind=True), AnswerPrior(), AnswerPrior("position")]
     medium = [measure for measure in measures if (item_levels(items, measure) == "medium").any()]
     Study(items, lm, measures, [*floors, LinearProbe()], ["easy", "hard", "all", HALF]).run(out)
-    Study(items, lm, medium, [LinearProbe()], ["medium"]).run(out)
+    middle = {(measure, seed, "medium", 160): draw_split(items, item_levels(items, measure), "medium", 160, seed=seed)
+              for measure in medium for seed in range(5)}  # a measure of two levels has no arm of its own there
+    Study(items, lm, measures, [LinearProbe()], arms=middle).run(out)
     Study(items, lm, measures, [LinearProbe(labels="random")]).run(out)
 
 
 def curves(out, lm, name):
     "The linear probe from 10 items on, and with wrong labels; ten draws where the paper has ten."
-    items = load_items(name)
-    for measure in HEADLINE[name]:
-        sizes = [10, 20, 40, 80, 160] + [320] * (measure in ("grade", "bloom"))  # others have too few hard items
-        Study(items, lm, measure, [ZeroShot(), LinearProbe()], n_train=sizes, seeds=10).run(out)
-        Study(items, lm, measure, [LinearProbe()], noise=[.05, .1, .2, .3, .4, .6, .7]).run(out)
+    items, measures, probe = load_items(name), HEADLINE[name], [LinearProbe()]
+    Study(items, lm, measures, probe, n_train=[10, 20, 40, 80, 160], seeds=10).run(out)
+    large = {(measure, seed, level, 320): draw_split(items, item_levels(items, measure), level, 320, seed=seed)
+             for measure in {"grade", "bloom"} & set(measures) for seed in range(10) for level in ("easy", "hard")}
+    if large: Study(items, lm, measures, probe, arms=large).run(out)  # the other measures have too few hard items
+    Study(items, lm, measures, probe, noise=[.05, .1, .2, .3, .4, .6, .7]).run(out)
 
 
 def icl(out, lm, name, measure):
