@@ -202,7 +202,8 @@ RUNS = {f"zero_shot_{name}_{format}": (zero_shot, name, format) for name in (*IT
         for format in ("cloze", "paper")}
 RUNS |= {f"probe_{name}": (probe, name) for name in ITEMS} | {f"curves_{name}": (curves, name) for name in ITEMS}
 RUNS |= {"college": (college,), "protocols_worldquiz": (protocols, "worldquiz", "fame", 10),
-         "protocols_arc": (protocols, "arc", "grade", 6), "protocols_arc_words": (protocols, "arc", "question_words", 10)}
+         "protocols_arc": (protocols, "arc", "grade", 6),
+         "protocols_arc_words": (protocols, "arc", "question_words", 10, 128)}
 RUNS |= {"worldquiz_fame": (worldquiz, "fame", 160), "worldquiz_hops": (worldquiz, "hops", 80),
          "worldquiz_precision": (precision,)}
 RUNS |= {f"icl_{name}_{measure}": (icl, name, measure) for name in ITEMS for measure in HEADLINE[name]}
