@@ -59,8 +59,8 @@
     const verdict = least > 0 ? "easy labels are the better buy" : most < 0 ? "hard labels are the better buy" : "not separated";
     const bought = entry.budget / costs[place];
     at("buy").textContent = `A budget of ${entry.budget} buys ${entry.budget} easy or ` +
-      `${Number.isInteger(bought) ? bought : `about ${bought.toFixed(1)}`} hard labels (interpolated between recorded ` +
-      `sizes): easy minus hard ${points(difference)} ${span(least, most)} points; ${verdict}.`;
+      `${Number.isInteger(bought) ? bought : `about ${bought.toFixed(1)}`} hard labels: ` +
+      `easy minus hard ${points(difference)} ${span(least, most)} points; ${verdict}.`;
     draw(entry.prices[which]);
   }
 

@@ -1,7 +1,7 @@
 """Pretrain the models behind nbs/paper/09_known_world.ipynb and study them: `python tools/known_world.py runs/known`.
 
-Name some of the worlds to compute only those; two processes with different worlds do not get in each other's way. About
-four hours on one core without bfloat16; stop it and start it again as you like. The table of a world is written when all
+Name some of the worlds to compute only those; two processes with different worlds do not get in each other's way. A
+few hours on one core without bfloat16; stop it and start it again as you like. The table of a world is written when all
 of its models have been studied.
 """
 import argparse
@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parents[1] / "nbs" / "paper" / "results"
 ADAPTERS = QLoRA(epochs=10, lr=3e-3)  # models this small need more and larger steps than the paper's
 SMALL, ALL = ("0.1M", "0.3M", "1M"), (1, 2, 3)
 LADDER = (*SMALL, "3M")
-WORLDS = {  # name -> (seed of world and weights, ambiguous, hops practised, epochs, sizes); about as many steps in all
+WORLDS = {  # name -> (seed of world and weights, ambiguous, hops practised, epochs, sizes)
     "clear_0": (0, False, ALL, 10, LADDER), "one_0": (0, False, (1,), 10, ("1M",)), "none_0": (0, False, (), 10, ("1M",)),
     "ambiguous_0": (0, True, ALL, 6, LADDER), "ambiguous_1": (1, True, ALL, 6, SMALL)}
 
