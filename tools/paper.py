@@ -6,6 +6,7 @@
 Two processes with different names do not get in each other's way. The data sets have to be there (see `load_items`).
 """
 import argparse
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from e2h.hardness import LEVELS, PAPER_MEASURES, answer_texts, item_levels
 from e2h.hardness import measure as hardness
 from e2h.icl import ICL, ZeroShot
 from e2h.lm import LM, LMSource
-from e2h.probe import LinearProbe
+from e2h.probe import LinearProbe, choose_l2, differences, fit_rows
 from e2h.qlora import QLoRA
 from e2h.splits import Split, draw_split
 from e2h.store import atomic, open_store, pack
@@ -45,7 +46,22 @@ def probe(out, lm, name):
     middle = {(measure, seed, "medium", 160): draw_split(items, item_levels(items, measure), "medium", 160, seed=seed)
               for measure in medium for seed in range(5)}  # a measure of two levels has no arm of its own there
     Study(items, lm, measures, [LinearProbe()], arms=middle).run(out)
-    Study(items, lm, measures, [LinearProbe(labels="random")]).run(out)
+    ten = [AnswerPrior("position"), LinearProbe(), LinearProbe(labels="random")]  # StrategyQA's ratio depends on five draws
+    Study(items, lm, measures, ten, seeds=10).run(out)
+
+
+def balanced(out, lm, name, measure, seeds=10):
+    "The linear probe on training sets in which every answer is right equally often."
+    items, arms = load_items(name), {}
+    levels, answers = item_levels(items, measure), answer_texts(items)
+    for seed in range(seeds):
+        test_ids = draw_split(items, levels, "hard", 100, seed=seed).test_ids
+        apart = ~items["cluster"].isin(items.loc[items["item_id"].isin(test_ids), "cluster"])
+        for level in ("easy", "hard"):
+            rng, pool = np.random.default_rng([seed, 13]), items["item_id"][(levels == level).to_numpy() & apart]
+            drawn = [rng.permutation(pool[answers[pool.index] == answer])[:64] for answer in sorted(answers.unique())]
+            arms[measure, seed, level, 128] = Split(rng.permutation(np.concatenate(drawn)).tolist(), test_ids)
+    Study(items, lm, measure, [LinearProbe(), LinearProbe(labels="random")], arms=arms).run(out)
 
 
 def curves(out, lm, name):
@@ -58,12 +74,36 @@ def curves(out, lm, name):
     Study(items, lm, measures, probe, noise=[.05, .1, .2, .3, .4, .6, .7]).run(out)
 
 
-def icl(out, lm, name, measure):
+def icl(out, lm, name, measure, seeds=1):
     "Prompts with solved questions of every level, with random labels, and with sums in their place."
     items, k = load_items(name), SHOTS[name]
     there = [level for level in LEVELS if (item_levels(items, measure) == level).any()]
-    Study(items, lm, measure, [ZeroShot(), ICL(k)], [*there, "all"]).run(out)
-    Study(items, lm, measure, [ICL(k, "random"), ICL(k, "arithmetic")]).run(out)
+    Study(items, lm, measure, [ICL(k)], [*there, "all"], seeds=seeds).run(out)
+    Study(items, lm, measure, [ICL(k, "random")], seeds=seeds).run(out)
+    Study(items, lm, measure, [ICL(k, "arithmetic")], ["hard"], seeds=seeds).run(out)
+
+
+def adapters(out, lm, name, measure, seeds=1):
+    "Adapters on weights of four bits, with the right labels and with random ones."
+    lm = LM.load("smollm2", quant="nf4")
+    for labels in ("gold", "random"):
+        Study(load_items(name), lm, measure, [QLoRA(labels=labels)], seeds=seeds).run(out)
+
+
+def used_items(items, splits):
+    "The items that some arm trains on or tests."
+    used = {i for split in splits.values() for i in [*split.train_ids, *split.test_ids]}
+    return items[items["item_id"].isin(used)].reset_index(drop=True)
+
+
+def thoughts(out, lm, name, n_test, seeds):
+    "Chains of thought: in prompts, and once by adapters on weights of four bits."
+    items, shown, taught = load_items(name), [ICL(8, cot=True)], [QLoRA(cot=True)]
+    shots = Study(items, lm, "steps", shown, n_test=n_test, seeds=seeds).splits
+    once = Study(items, lm, "steps", taught, n_test=n_test, seeds=1).splits
+    items = used_items(items, {**shots, **once})
+    Study(items, lm, "steps", shown, arms=shots).run(out)
+    Study(items, LM.load("smollm2", quant="nf4"), "steps", taught, arms=once).run(out)
 
 
 def school():
@@ -95,8 +135,7 @@ def college(out, lm):
     "From third grade to college: tested on college questions, trained on four stages of school."
     items = school()
     arms = {n: school_arms(items, n) for n in (160, 10)}
-    used = {i for splits in arms.values() for split in splits.values() for i in [*split.train_ids, *split.test_ids]}
-    items = items[items["item_id"].isin(used)].reset_index(drop=True)
+    items = used_items(items, arms[160] | arms[10])
     Study(items, lm, "years", [ZeroShot(), LinearProbe(), LinearProbe(labels="random")], arms=arms[160]).run(out)
     Study(items, lm, "years", [ICL(10)], arms=arms[10]).run(out)
     ends = {key: split for key, split in arms[10].items() if key[2] in ("third grade", "college")}
@@ -166,7 +205,8 @@ def protocols(out, lm, name, what, count, n=48, seeds=5):
     items = load_items(name)
     items = items[hardness(items, what).notna()].reset_index(drop=True)
     values, method = hardness(items, what).astype(float), LinearProbe()
-    bins, level = bins_of(values, count), pd.qcut(values.rank(method="first"), 3, labels=["easy", "medium", "hard"])
+    mixed = values.sample(frac=1, random_state=14).rank(method="first")  # equal values fall to either side by chance
+    bins, level = bins_of(values, count), pd.qcut(mixed.reindex(values.index), 3, labels=["easy", "medium", "hard"])
     method.prepare(lm, items)
     zero, frames = zero_shot_of(out.parent / f"probe_{name}", lm, items), []
     for seed in range(seeds):
@@ -184,11 +224,48 @@ def protocols(out, lm, name, what, count, n=48, seeds=5):
     return pd.concat(frames).merge(about, on="item_id").assign(dtype=lm.dtype, model=lm.name)
 
 
-def answer_codes():
-    "Which items of a data set have the same right answer, as numbers; no text."
-    frames = [items[["item_id"]].assign(dataset=name, code=pd.factorize(answer_texts(items).str.strip().str.lower())[0])
-              for name in ITEMS for items in [load_items(name)]]
-    write(RESULTS / "answer_codes.parquet", pd.concat(frames, ignore_index=True))
+def answer_codes(out, lm):
+    "Which choices of a data set have the same text, as numbers, and which are right; a row a choice, no text."
+    frames = []
+    for name in ITEMS:
+        items = load_items(name)
+        texts = items.set_index("item_id")["choices"].explode().astype(str).str.strip().str.lower()
+        right = [place == answer for choices, answer in zip(items["choices"], items["answer"])
+                 for place in range(len(choices))]
+        frames.append(pd.DataFrame(dict(item_id=texts.index, dataset=name, code=pd.factorize(texts)[0], right=right)))
+    return pd.concat(frames, ignore_index=True)
+
+
+def length_features(items):
+    "What a rule can know that sees only how long the choices are: [choices, 5] for each item."
+    rows = []
+    for choices in items["choices"]:
+        chars = np.array([len(choice) for choice in choices], float)
+        log, spread = np.log(chars + 1), chars - chars.mean()
+        columns = [log - log.mean(), spread / 20, spread / (chars.std() + 1e-9), chars == chars.max(), chars == chars.min()]
+        rows.append(np.stack(columns, 1).astype(np.float32))
+    return rows
+
+
+def length_rule(out, lm, measure="answer_chars", n=160, seeds=10):
+    "Trained as the linear probe, on the same items, but on the lengths of the choices alone."
+    frames = []
+    for name in ("arc", "mmlu_stem5"):
+        items = load_items(name)
+        levels, x_N = item_levels(items, measure), length_features(items)
+        places = pd.Series(range(len(items)), index=items["item_id"])
+        for seed, level in product(range(seeds), ("easy", "hard")):
+            split = draw_split(items, levels, level, n, seed=seed)
+            train, tested = places[split.train_ids].tolist(), places[split.test_ids].tolist()
+            d, item = differences([x_N[i] for i in train], items["answer"].to_numpy()[train])
+            K = d @ d.T
+            w = fit_rows(K, item, choose_l2(K, item, items["cluster"].iloc[train].tolist(), seed))[0] @ d
+            scores = [x_N[i] @ w for i in tested]
+            best = [score >= score.max() - 1e-6 for score in scores]  # choices of one length share a guess
+            right = [top[answer] / top.sum() for top, answer in zip(best, items["answer"].to_numpy()[tested])]
+            frames.append(items[["item_id", "cluster"]].iloc[tested].assign(
+                level=levels.iloc[tested].astype(str), dataset=name, seed=seed, train_on=level, correct=np.float32(right)))
+    return pd.concat(frames, ignore_index=True)
 
 
 def write(file, table):
@@ -198,15 +275,19 @@ def write(file, table):
 
 
 ITEMS = ("arc", "mmlu_stem5", "strategyqa")
-RUNS = {f"zero_shot_{name}_{format}": (zero_shot, name, format) for name in (*ITEMS, "worldquiz")
+RUNS = {"answer_codes": (answer_codes,), "length_rule": (length_rule,)}
+RUNS |= {f"zero_shot_{name}_{format}": (zero_shot, name, format) for name in (*ITEMS, "worldquiz")
         for format in ("cloze", "paper")}
 RUNS |= {f"probe_{name}": (probe, name) for name in ITEMS} | {f"curves_{name}": (curves, name) for name in ITEMS}
-RUNS |= {"college": (college,), "protocols_worldquiz": (protocols, "worldquiz", "fame", 10),
+RUNS |= {"balanced_strategyqa": (balanced, "strategyqa", "steps"), "college": (college,)}
+RUNS |= {"protocols_worldquiz": (protocols, "worldquiz", "fame", 10),
          "protocols_arc": (protocols, "arc", "grade", 6),
          "protocols_arc_words": (protocols, "arc", "question_words", 10, 128)}
 RUNS |= {"worldquiz_fame": (worldquiz, "fame", 160), "worldquiz_hops": (worldquiz, "hops", 80),
          "worldquiz_precision": (precision,)}
-RUNS |= {f"icl_{name}_{measure}": (icl, name, measure) for name in ITEMS for measure in HEADLINE[name]}
+RUNS |= {f"{way}_{name}_{measure}": (run, name, measure) for way, run in (("icl", icl), ("qlora", adapters))
+         for name in ITEMS for measure in HEADLINE[name]}
+RUNS |= {"cot_strategyqa": (thoughts, "strategyqa", None, 1), "cot_gsm8k": (thoughts, "gsm8k", 67, 3)}
 
 
 def main():
@@ -215,11 +296,10 @@ def main():
     parser.add_argument("names", nargs="*", help=f"some of {', '.join(RUNS)}; by default all")
     args = parser.parse_args()
     lm = LM.load("smollm2")
-    if not args.names: answer_codes()
     for name in args.names or RUNS:
         run, *settings = RUNS[name]
         table = run(args.out / name, lm, *settings)
-        kept = dict(texts=run in (worldquiz, precision), scores=run not in (probe, curves, college))
+        kept = dict(texts=run in (worldquiz, precision), scores=run not in (probe, balanced, curves, college))
         if table is None: pack(open_store(args.out / name), RESULTS / f"{name}.parquet", digits=2, **kept)
         else: write(RESULTS / f"{name}.parquet", table)
         print(name, flush=True)
