@@ -97,13 +97,17 @@ def used_items(items, splits):
 
 
 def thoughts(out, lm, name, n_test, seeds):
-    "Chains of thought: in prompts, and once by adapters on weights of four bits."
-    items, shown, taught = load_items(name), [ICL(8, cot=True)], [QLoRA(cot=True)]
-    shots = Study(items, lm, "steps", shown, n_test=n_test, seeds=seeds).splits
-    once = Study(items, lm, "steps", taught, n_test=n_test, seeds=1).splits
-    items = used_items(items, {**shots, **once})
-    Study(items, lm, "steps", shown, arms=shots).run(out)
-    Study(items, LM.load("smollm2", quant="nf4"), "steps", taught, arms=once).run(out)
+    "Chains of thought in prompts, on some items of each level."
+    items, methods = load_items(name), [ZeroShot(cot=True), ICL(8, cot=True)]
+    arms = Study(items, lm, "steps", methods, n_test=n_test, seeds=seeds).splits
+    Study(used_items(items, arms), lm, "steps", methods, arms=arms).run(out)
+
+
+def taught_thoughts(out, lm, name, n_test):
+    "Chains of thought by adapters on weights of four bits, one draw."
+    items, methods = load_items(name), [ZeroShot(cot=True), QLoRA(cot=True)]
+    arms = Study(items, lm, "steps", methods, n_test=n_test, seeds=1).splits
+    Study(used_items(items, arms), LM.load("smollm2", quant="nf4"), "steps", methods, arms=arms).run(out)
 
 
 def school():
@@ -287,7 +291,8 @@ RUNS |= {"worldquiz_fame": (worldquiz, "fame", 160), "worldquiz_hops": (worldqui
          "worldquiz_precision": (precision,)}
 RUNS |= {f"{way}_{name}_{measure}": (run, name, measure) for way, run in (("icl", icl), ("qlora", adapters))
          for name in ITEMS for measure in HEADLINE[name]}
-RUNS |= {"cot_strategyqa": (thoughts, "strategyqa", None, 1), "cot_gsm8k": (thoughts, "gsm8k", 67, 3)}
+RUNS |= {"cot_gsm8k": (thoughts, "gsm8k", 67, 1), "cot_strategyqa": (thoughts, "strategyqa", 100, 1)}
+RUNS |= {"qlora_cot_gsm8k": (taught_thoughts, "gsm8k", 67), "qlora_cot_strategyqa": (taught_thoughts, "strategyqa", 100)}
 
 
 def main():
