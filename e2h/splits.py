@@ -99,9 +99,11 @@ def check_size(
     tests = min(50, n_test or 50)
     room = max(min(n_level - tests, n_left), 0)
     if n_train > room:
-        mend = f"give n_train={room} or fewer, a smaller n_test" if room else "give a smaller n_test"
+        quarter = max(n_level // 4, 1)
+        mend = f"give n_train={room} or fewer" if room else f"give fewer of both, such as n_train={quarter}, n_test={quarter}"
         raise ValueError(f"level {train_on!r} holds {n_level} items, and keeping {tests} for tests and the test fold's "
-                         f"clusters apart leaves {room}, but n_train={n_train}; {mend}, or wider cut-offs")
+                         f"clusters apart leaves {room}, but n_train={n_train}; {mend} (in a shell --n-train and --n-test, "
+                         "and --shots of prompts), or wider cut-offs")
     if n_level < 1.5 * n_train:
         warnings.warn(f"level {train_on!r} holds {n_level} items, fewer than 1.5 times n_train={n_train}: "
                       "seeds will share most of their training items", stacklevel=3)

@@ -185,7 +185,7 @@ def test_check_says_what_is_wrong(tmp_path, capsys):
     few = items.iloc[::20][["question", "choices", "answer", "fame"]]
     few.to_json(tmp_path / "few.jsonl", orient="records", lines=True)
     code, out, _ = e2h(capsys, "check", tmp_path / "few.jsonl")
-    assert code == 0 and "not ready" in out
+    assert code == 3 and "not ready" in out
 
 
 @pytest.mark.parametrize("size, words", [(["--items", "300", "--gap", ".05", "--seeds", "3"], "cannot separate; needs about"),

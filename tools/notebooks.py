@@ -3,6 +3,7 @@
     python tools/notebooks.py test [NOTEBOOK...]
     python tools/notebooks.py run  [NOTEBOOK...]
 """
+import argparse
 import os
 import subprocess
 import sys
@@ -76,9 +77,12 @@ def run(nbs):
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    verb, *names = sys.argv[1:]
-    chosen = [Path(n).resolve() for n in names] or notebooks()
-    if verb == "run":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=["test", "run"])
+    parser.add_argument("notebooks", nargs="*", help="by default all")
+    args = parser.parse_args()
+    chosen = [Path(n).resolve() for n in args.notebooks] or notebooks()
+    if args.verb == "run":
         run(chosen)
     elif not all(row[1] for row in test(chosen)):
         sys.exit(1)
