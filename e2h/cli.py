@@ -65,7 +65,7 @@ def load_data(
     look = {".csv": lambda f: pd.read_csv(io.StringIO(data.read_text(f))), ".parquet": pd.read_parquet,
             ".jsonl": lambda f: pd.DataFrame(data.read_jsonl(f))}[ending](name)
     if not {"question", "answer"} <= set(look): raise ValueError(f"{name} has the columns {list(look)}; it needs question, "
-        "answer and choices (or choice_a, choice_b and so on): rename its own, or see from_frame in the guide to your own data")
+        "answer and choices (or choice_a, choice_b and so on): rename its own, or see from_frame in the guide to own data")
     choices = "choices" if "choices" in look else [c for c in look if str(c).startswith("choice")] or None
     kept = {c: c for c in ("item_id", "cluster", "rationale") if c in look}
     spoken = {"question", "answer", *kept, *([choices] if isinstance(choices, str) else choices or [])}
