@@ -50,18 +50,23 @@ def probe(out, lm, name):
     Study(items, lm, measures, ten, seeds=10).run(out)
 
 
-def balanced(out, lm, name, measure, seeds=10):
-    "The linear probe on training sets in which every answer is right equally often."
-    items, arms = load_items(name), {}
-    levels, answers = item_levels(items, measure), answer_texts(items)
+def balanced_arms(items, measure, seeds=10, each=64):
+    "Training sets in which every answer is right equally often, tested on the items of `draw_split`."
+    levels, answers, arms = item_levels(items, measure), answer_texts(items), {}
     for seed in range(seeds):
         test_ids = draw_split(items, levels, "hard", 100, seed=seed).test_ids
         apart = ~items["cluster"].isin(items.loc[items["item_id"].isin(test_ids), "cluster"])
         for level in ("easy", "hard"):
             rng, pool = np.random.default_rng([seed, 13]), items["item_id"][(levels == level).to_numpy() & apart]
-            drawn = [rng.permutation(pool[answers[pool.index] == answer])[:64] for answer in sorted(answers.unique())]
-            arms[measure, seed, level, 128] = Split(rng.permutation(np.concatenate(drawn)).tolist(), test_ids)
-    Study(items, lm, measure, [LinearProbe(), LinearProbe(labels="random")], arms=arms).run(out)
+            drawn = [rng.permutation(pool[answers[pool.index] == answer])[:each] for answer in sorted(answers.unique())]
+            arms[measure, seed, level, len(drawn) * each] = Split(rng.permutation(np.concatenate(drawn)).tolist(), test_ids)
+    return arms
+
+
+def balanced(out, lm, name, measure):
+    "The linear probe on training sets without a more frequent answer."
+    items = load_items(name)
+    Study(items, lm, measure, [LinearProbe(), LinearProbe(labels="random")], arms=balanced_arms(items, measure)).run(out)
 
 
 def curves(out, lm, name):
