@@ -64,7 +64,8 @@ def load_data(
     ending = endings[-1]
     look = {".csv": lambda f: pd.read_csv(io.StringIO(data.read_text(f))), ".parquet": pd.read_parquet,
             ".jsonl": lambda f: pd.DataFrame(data.read_jsonl(f))}[ending](name)
-    if not {"question", "answer"} <= set(look): raise ValueError(f"{name} has the columns {list(look)}; it needs question, "
+    if not {"question", "answer"} <= set(look) or not any(str(c).startswith("choice") for c in look):
+        raise ValueError(f"{name} has the columns {list(look)}; it needs question, "
         "answer and choices (or choice_a, choice_b and so on): rename its own, or see from_frame in the guide to own data")
     choices = "choices" if "choices" in look else [c for c in look if str(c).startswith("choice")] or None
     kept = {c: c for c in ("item_id", "cluster", "rationale") if c in look}
@@ -237,7 +238,8 @@ def tables(
     from e2h.sgr import accuracy_table, describe_method, format_sgr_table, sgr_table
     records = records_of(source, measure)
     accuracies = accuracy_table(records).query("test == 'hard'")
-    text = ("Accuracy on hard test items [95 % interval]; zero-shot counts each once, below as often as draws tested it\n\n"
+    text = ("Accuracy on hard test items [95 % interval]; zero-shot counts an item once here, and in the "
+            "next table as often as draws tested it\n\n"
             + format_accuracies(accuracies).to_string(index=False))
     data = dict(accuracy=as_json(accuracies), sgr=[])
     try: table = sgr_table(records)

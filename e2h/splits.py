@@ -103,7 +103,7 @@ def check_size(
         mend = f"give n_train={room} or fewer" if room else f"give fewer of both, such as n_train={quarter}, n_test={quarter}"
         raise ValueError(f"level {train_on!r} holds {n_level} items, and keeping {tests} for tests and the test fold's "
                          f"clusters apart leaves {room}, but n_train={n_train}; {mend} (in a shell --n-train and --n-test, "
-                         "and --shots of prompts), or wider cut-offs")
+                         "and --shots of prompts), or in Python wider cut-offs")
     if n_level < 1.5 * n_train:
         warnings.warn(f"level {train_on!r} holds {n_level} items, fewer than 1.5 times n_train={n_train}: "
                       "seeds will share most of their training items", stacklevel=3)
