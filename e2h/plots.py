@@ -252,10 +252,9 @@ def plot_sgr(
     ax.set_xlim(left, right)
     for place, row in enumerate(table.itertuples()):
         _draw_sgr_row(ax, place, row, left, right)
-    for value, name in [(0, "zero-shot"), (100, "hard-trained")]:
+    for value, name, side in [(0, "zero-shot", "right"), (100, "hard-trained", "left")]:
         ax.axvline(value, color=INK, lw=1, ls="--", zorder=0)
-        ax.annotate(name, (value, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9,
-                    color=INK)
+        ax.annotate(name, (value, 1), xycoords=("data", "axes fraction"), ha=side, va="bottom", fontsize=9, color=INK)
     ax.set(yticks=range(len(table)), ylim=(len(table) - .5, -.5), xlabel="supervision gap recovered (%)")
     ax.set_yticklabels(table["label"])
     ax.grid(axis="x")
@@ -277,9 +276,10 @@ def _draw_sgr_row(
 ):
     "One comparison: point and interval, or the words; an arrow where the interval leaves the figure."
     gap = f"gap {100 * row.gap:.1f} [{100 * row.gap_low:.1f}, {100 * row.gap_high:.1f}] points"
-    ax.annotate(gap, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=INK)
+    ax.annotate(gap, (1.06, place), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=INK)
     if row.regime == "gap not separated":
-        ax.annotate("gap not separated", (50, place), ha="center", va="center", fontsize=10, style="italic", color=INK)
+        ax.annotate("gap not separated", (50, place), ha="center", va="center", fontsize=10, style="italic", color=INK,
+                    bbox=dict(facecolor="white", edgecolor="none", pad=1))
         return
     colour = COLOURS["easy"] if row.regime == "ok" else COLOURS["none"]
     low, high = np.clip([100 * row.low, 100 * row.high], left, right)
@@ -299,12 +299,12 @@ def _sgr_message(
     ok, n = table[table["regime"] == "ok"], len(table)
     if ok.empty: return f"No gap to recover: {_count(table, 'gap not separated')} of {n} gaps not separated from zero"
     values = f"{ok['sgr'].min():.0%}" if len(ok) == 1 else f"{ok['sgr'].min():.0%} to {ok['sgr'].max():.0%}"
-    text = f"Easy data recover {values} of the gap" + (f" ({len(ok)} of {n} comparisons" if len(ok) < n else "")
-    counts = {regime: _count(table, regime) for regime in ("gap not separated", "reversed")}
-    rest = [f"{count} {regime}" for regime, count in counts.items() if count]
+    text = f"Easy data recover {values} of the gap" + (f" in {len(ok)} of {n} comparisons" if len(ok) < n else "")
+    words = {"gap not separated": "without a separated gap", "reversed": "reversed"}
+    rest = [f"{_count(table, regime)} {word}" for regime, word in words.items() if _count(table, regime)]
     beaten = ok[(ok["over_placebo_low"] <= 0) & (ok["over_placebo_high"] >= 0)]
     note = "; shots are not shown to beat random labels" if len(beaten) else ""
-    return text + (f"; {', '.join(rest)})" if rest else "") + note
+    return text + (f" ({', '.join(rest)})" if rest else "") + note
 
 # %% ../nbs/api/52_plots.ipynb #1218d17b
 def _count(
