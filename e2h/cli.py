@@ -420,7 +420,8 @@ def grid_arguments(
                    "easy:0.5+hard:0.5; in quotes with an order, 'all easy-first'")
     p.add_argument("--noise", type=shares, default=[0.], help="shares of wrong labels in training, with commas")
     p.add_argument("--n-train", type=numbers, default=160, help="training items of probe and qlora; several with commas")
-    p.add_argument("--n-test", type=int, help="test items per level (half of each level, at most 600)")
+    p.add_argument("--n-test", type=int, help="test items per level (half of each level, at most 600; a level that cannot "
+                   "spare 50 needs a number here)")
     p.add_argument("--shots", type=int, default=10, help="examples shown by icl, placebo, other_task and icl_cot")
     p.add_argument("--seeds", type=int, default=5, help="draws of training and test items")
     p.add_argument("--format", default="cloze", help="prompt formats, with commas: cloze, paper, letter, paper-original")
@@ -479,7 +480,8 @@ def check_arguments(
     p.add_argument("dataset", help=DATASET)
     p.add_argument("--measure", help="hardness measure (the first there is)")
     p.add_argument("--n-train", type=int, default=160, help="training items planned")
-    p.add_argument("--n-test", type=int, help="test items per level planned (half of each level, at most 600)")
+    p.add_argument("--n-test", type=int, help="test items per level planned (half of each level, at most 600; a level that "
+                   "cannot spare 50 needs a number here)")
     p.add_argument("--seeds", type=int, default=5, help="draws planned")
     p.add_argument("--model", help="also ask this model: zero-shot, and with the question left empty")
     p.add_argument("--format", default="cloze", help="prompt format for --model")

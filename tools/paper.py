@@ -20,6 +20,7 @@ from e2h.icl import ICL, ZeroShot
 from e2h.lm import LM, LMSource
 from e2h.probe import LinearProbe, choose_l2, differences, fit_rows
 from e2h.qlora import QLoRA
+from e2h.sgr import power
 from e2h.splits import Split, draw_split
 from e2h.store import atomic, open_store, pack
 from e2h.study import Study
@@ -37,10 +38,21 @@ def zero_shot(out, lm, name, format):
     Study(load_items(name), lm, measures, [], format=format).run(out)
 
 
+def say_power(items, measures, seeds):
+    "What the hard items can show, before anything is run."
+    for measure in measures:
+        hard = items[(item_levels(items, measure) == "hard").to_numpy()]
+        tested = min(len(hard) // 2, 600)
+        found = power(len(hard), .1, seeds, clusters=hard["cluster"].nunique(), tested=tested / len(hard))
+        print(f"{items.attrs['dataset']} by {measure}: {tested} hard items a draw, {seeds} draws; smallest gap with 80 % "
+              f"power: {100 * found.smallest_gap:.1f} points", flush=True)
+
+
 def probe(out, lm, name):
     "The linear probe on every level by every measure, with its placebo and what needs no question or no label."
     items, measures = load_items(name), PAPER_MEASURES[name]
     floors = [ZeroShot(), ZeroShot(blind=True), AnswerPrior(), AnswerPrior("position")]
+    say_power(items, measures, 10)
     medium = [measure for measure in measures if (item_levels(items, measure) == "medium").any()]
     Study(items, lm, measures, [*floors, LinearProbe()], ["easy", "hard", "all", HALF]).run(out)
     middle = {(measure, seed, "medium", 160): draw_split(items, item_levels(items, measure), "medium", 160, seed=seed)
@@ -82,6 +94,7 @@ def curves(out, lm, name):
 def icl(out, lm, name, measure, seeds=1):
     "Prompts with solved questions of every level, with random labels, and with sums in their place."
     items, k = load_items(name), SHOTS[name]
+    say_power(items, [measure], seeds)
     there = [level for level in LEVELS if (item_levels(items, measure) == level).any()]
     Study(items, lm, measure, [ICL(k)], [*there, "all"], seeds=seeds).run(out)
     Study(items, lm, measure, [ICL(k, "random")], seeds=seeds).run(out)
@@ -90,9 +103,10 @@ def icl(out, lm, name, measure, seeds=1):
 
 def adapters(out, lm, name, measure, seeds=1):
     "Adapters on weights of four bits, with the right labels and with random ones."
-    lm = LM.load("smollm2", quant="nf4")
+    items, lm = load_items(name), LM.load("smollm2", quant="nf4")
+    say_power(items, [measure], seeds)
     for labels in ("gold", "random"):
-        Study(load_items(name), lm, measure, [QLoRA(labels=labels)], seeds=seeds).run(out)
+        Study(items, lm, measure, [QLoRA(labels=labels)], seeds=seeds).run(out)
 
 
 def used_items(items, splits):
