@@ -42,8 +42,9 @@ def say_power(items, measures, seeds):
     "What the hard items can show, before anything is run."
     for measure in measures:
         hard = items[(item_levels(items, measure) == "hard").to_numpy()]
-        tested = min(len(hard) // 2, 600)
-        found = power(len(hard), .1, seeds, clusters=hard["cluster"].nunique(), tested=tested / len(hard))
+        tested, clusters = min(len(hard) // 2, 600), hard["cluster"].nunique() / len(hard)
+        items_in_all = round(len(hard) * (1 - (1 - tested / len(hard))**seeds))  # tested by some draw
+        found = power(items_in_all, .1, seeds, clusters=round(clusters * items_in_all), tested=tested / items_in_all)
         print(f"{items.attrs['dataset']} by {measure}: {tested} hard items a draw, {seeds} draws; smallest gap with 80 % "
               f"power: {100 * found.smallest_gap:.1f} points", flush=True)
 
