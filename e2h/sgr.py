@@ -808,7 +808,7 @@ def sentence(
     gap = f"{_points(row['gap'], row['gap_low'], row['gap_high'])} points"
     pieces = f", in pieces: {_pieces(row['sets'])}" if row["kind"] == "bounded" and len(row["sets"]) > 1 else ""
     if row["regime"] == "gap not separated":
-        text = f"{on} the gap of {gap} is not separated from zero, so no part of it is given{_set_words(row)}"
+        text = f"{on} the gap of {gap} is not separated from zero, so no ratio is given{_set_words(row)}"
     elif row["regime"] == "reversed":
         harm = _points(-row["gap"], -row["gap_high"], -row["gap_low"])[1:]
         text = f"{on} hard training data lower accuracy by {harm} points, so there is no gap to recover"
@@ -835,9 +835,9 @@ def _set_words(
 ) -> str: # the ratios that the data reject, where the set is not bounded
     "A set that is not one interval."
     if row["kind"] == "bounded": return ""  # a bootstrap's
-    if row["kind"] == "unbounded": return " (no ratio is rejected)"
+    if row["kind"] == "unbounded": return "; any would fit the data"
     holes = [(low, high) for (_, low), (high, _) in zip(row["sets"][:-1], row["sets"][1:])]
-    return f" (only ratios of {_pieces(holes)} are rejected)"
+    return f"; any but {_pieces(holes)} would fit the data"
 
 # %% ../nbs/api/51_tables.ipynb #450ac94a
 def _pieces(
