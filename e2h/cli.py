@@ -65,11 +65,11 @@ def load_data(
     look = {".csv": lambda f: pd.read_csv(io.StringIO(data.read_text(f))), ".parquet": pd.read_parquet,
             ".jsonl": lambda f: pd.DataFrame(data.read_jsonl(f))}[ending](name)
     if not {"question", "answer"} <= set(look) or not any(str(c).startswith("choice") for c in look):
-        raise ValueError(f"{name} has the columns {list(look)}; it needs question, "
-        "answer and choices (or choice_a, choice_b and so on): rename its own, or see from_frame in the guide to own data")
-    choices = "choices" if "choices" in look else [c for c in look if str(c).startswith("choice")] or None
+        raise ValueError(f"{name} has the columns {list(look)}; it needs question, answer and choices (or choice_a, choice_b "
+                         "and so on): rename its own, or see from_frame in the guide to own data")
+    choices = "choices" if "choices" in look else [c for c in look if str(c).startswith("choice")]
     kept = {c: c for c in ("item_id", "cluster", "rationale") if c in look}
-    spoken = {"question", "answer", *kept, *([choices] if isinstance(choices, str) else choices or [])}
+    spoken = {"question", "answer", *kept, *([choices] if isinstance(choices, str) else choices)}
     measures = [c for c in look.select_dtypes("number") if c not in spoken]
     labels = [c for c in look.select_dtypes(["object", "string"]) if c not in spoken and look[c].astype(str).nunique() < 10]
     if labels: warnings.warn(f"{name}: {', '.join(labels)} holds words, not numbers, and is no hardness measure; write "

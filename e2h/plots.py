@@ -300,8 +300,8 @@ def _sgr_message(
     if ok.empty: return f"No gap to recover: {_count(table, 'gap not separated')} of {n} gaps not separated from zero"
     values = f"{ok['sgr'].min():.0%}" if len(ok) == 1 else f"{ok['sgr'].min():.0%} to {ok['sgr'].max():.0%}"
     text = f"Easy data recover {values} of the gap" + (f" in {len(ok)} of {n} comparisons" if len(ok) < n else "")
-    words = {"gap not separated": "without a separated gap", "reversed": "reversed"}
-    rest = [f"{_count(table, regime)} {word}" for regime, word in words.items() if _count(table, regime)]
+    counts = {"without a separated gap": _count(table, "gap not separated"), "reversed": _count(table, "reversed")}
+    rest = [f"{count} {words}" for words, count in counts.items() if count]
     beaten = ok[(ok["over_placebo_low"] <= 0) & (ok["over_placebo_high"] >= 0)]
     note = "; shots are not shown to beat random labels" if len(beaten) else ""
     return text + (f" ({', '.join(rest)})" if rest else "") + note

@@ -63,16 +63,16 @@ def probe(out, lm, name):
     Study(items, lm, measures, ten, seeds=10).run(out)
 
 
-def balanced_arms(items, measure, seeds=10, each=64):
-    "Training sets in which every answer is right equally often, tested on the items of `draw_split`."
+def balanced_arms(items, measure, seeds=10):
+    "Training sets in which every answer is right 64 times, tested on the items of `draw_split`."
     levels, answers, arms = item_levels(items, measure), answer_texts(items), {}
     for seed in range(seeds):
         test_ids = draw_split(items, levels, "hard", 100, seed=seed).test_ids
         apart = ~items["cluster"].isin(items.loc[items["item_id"].isin(test_ids), "cluster"])
         for level in ("easy", "hard"):
             rng, pool = np.random.default_rng([seed, 13]), items["item_id"][(levels == level).to_numpy() & apart]
-            drawn = [rng.permutation(pool[answers[pool.index] == answer])[:each] for answer in sorted(answers.unique())]
-            arms[measure, seed, level, len(drawn) * each] = Split(rng.permutation(np.concatenate(drawn)).tolist(), test_ids)
+            drawn = [rng.permutation(pool[answers[pool.index] == answer])[:64] for answer in sorted(answers.unique())]
+            arms[measure, seed, level, len(drawn) * 64] = Split(rng.permutation(np.concatenate(drawn)).tolist(), test_ids)
     return arms
 
 
@@ -92,22 +92,22 @@ def curves(out, lm, name):
     Study(items, lm, measures, probe, noise=[.05, .1, .2, .3, .4, .6, .7]).run(out)
 
 
-def icl(out, lm, name, measure, seeds=1):
-    "Prompts with solved questions of every level, with random labels, and with sums in their place."
+def icl(out, lm, name, measure):
+    "One draw of prompts with solved questions of every level, with random labels, and with sums in their place."
     items, k = load_items(name), SHOTS[name]
-    say_power(items, [measure], seeds)
+    say_power(items, [measure], 1)
     there = [level for level in LEVELS if (item_levels(items, measure) == level).any()]
-    Study(items, lm, measure, [ICL(k)], [*there, "all"], seeds=seeds).run(out)
-    Study(items, lm, measure, [ICL(k, "random")], seeds=seeds).run(out)
-    Study(items, lm, measure, [ICL(k, "arithmetic")], ["hard"], seeds=seeds).run(out)
+    Study(items, lm, measure, [ICL(k)], [*there, "all"], seeds=1).run(out)
+    Study(items, lm, measure, [ICL(k, "random")], seeds=1).run(out)
+    Study(items, lm, measure, [ICL(k, "arithmetic")], ["hard"], seeds=1).run(out)
 
 
-def adapters(out, lm, name, measure, seeds=1):
-    "Adapters on weights of four bits, with the right labels and with random ones."
+def adapters(out, lm, name, measure):
+    "One draw of adapters on weights of four bits, with the right labels and with random ones."
     items, lm = load_items(name), LM.load("smollm2", quant="nf4")
-    say_power(items, [measure], seeds)
+    say_power(items, [measure], 1)
     for labels in ("gold", "random"):
-        Study(items, lm, measure, [QLoRA(labels=labels)], seeds=seeds).run(out)
+        Study(items, lm, measure, [QLoRA(labels=labels)], seeds=1).run(out)
 
 
 def used_items(items, splits):
@@ -116,18 +116,12 @@ def used_items(items, splits):
     return items[items["item_id"].isin(used)].reset_index(drop=True)
 
 
-def thoughts(out, lm, name, n_test, seeds):
-    "Chains of thought in prompts, on some items of each level."
-    items, methods = load_items(name), [ZeroShot(cot=True), ICL(8, cot=True)]
-    arms = Study(items, lm, "steps", methods, n_test=n_test, seeds=seeds).splits
-    Study(used_items(items, arms), lm, "steps", methods, arms=arms).run(out)
-
-
-def taught_thoughts(out, lm, name, n_test):
-    "Chains of thought by adapters on weights of four bits, one draw."
-    items, methods = load_items(name), [ZeroShot(cot=True), QLoRA(cot=True)]
+def thoughts(out, lm, name, n_test, method):
+    "One draw of chains of thought on some items of each level; adapters on weights of four bits."
+    items, methods = load_items(name), [ZeroShot(cot=True), method]
     arms = Study(items, lm, "steps", methods, n_test=n_test, seeds=1).splits
-    Study(used_items(items, arms), LM.load("smollm2", quant="nf4"), "steps", methods, arms=arms).run(out)
+    if isinstance(method, QLoRA): lm = LM.load("smollm2", quant="nf4")
+    Study(used_items(items, arms), lm, "steps", methods, arms=arms).run(out)
 
 
 def school():
@@ -271,15 +265,15 @@ def length_features(items):
     return rows
 
 
-def length_rule(out, lm, measure="answer_chars", n=160, seeds=10):
+def length_rule(out, lm, seeds=10):
     "Trained as the linear probe, on the same items, but on the lengths of the choices alone."
     frames = []
     for name in ("arc", "mmlu_stem5"):
         items = load_items(name)
-        levels, x_N = item_levels(items, measure), length_features(items)
+        levels, x_N = item_levels(items, "answer_chars"), length_features(items)
         places = pd.Series(range(len(items)), index=items["item_id"])
         for seed, level in product(range(seeds), ("easy", "hard")):
-            split = draw_split(items, levels, level, n, seed=seed)
+            split = draw_split(items, levels, level, 160, seed=seed)
             train, tested = places[split.train_ids].tolist(), places[split.test_ids].tolist()
             d, item = differences([x_N[i] for i in train], items["answer"].to_numpy()[train])
             K = d @ d.T
@@ -311,8 +305,9 @@ RUNS |= {"worldquiz_fame": (worldquiz, "fame", 160), "worldquiz_hops": (worldqui
          "worldquiz_precision": (precision,)}
 RUNS |= {f"{way}_{name}_{measure}": (run, name, measure) for way, run in (("icl", icl), ("qlora", adapters))
          for name in ITEMS for measure in HEADLINE[name]}
-RUNS |= {"cot_gsm8k": (thoughts, "gsm8k", 67, 1), "cot_strategyqa": (thoughts, "strategyqa", 100, 1)}
-RUNS |= {"qlora_cot_gsm8k": (taught_thoughts, "gsm8k", 67), "qlora_cot_strategyqa": (taught_thoughts, "strategyqa", 100)}
+RUNS |= {f"{way}_{name}": (thoughts, name, n_test, method)
+         for way, method in (("cot", ICL(8, cot=True)), ("qlora_cot", QLoRA(cot=True)))
+         for name, n_test in (("gsm8k", 67), ("strategyqa", 100))}
 
 
 def main():
