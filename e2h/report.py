@@ -356,7 +356,7 @@ def _context(
             "levels": [] if items is None else browse(records, items, per_level), "shots": list_shots(cells, items)}
 
 # %% ../nbs/api/62_report.ipynb #e1b2a4c3
-PAPER_SHOTS = (8, 10)  # examples in a prompt (paper, appendix)
+PAPER_SHOTS = (8, 10)  # examples in a prompt, as the readme of the paper's code has them
 ARM_COLUMNS = ["item_id", "correct", "dataset", "model", "quant", "dtype", "format", "method", "settings", "train_on",
                "n_train", "noise", "seed", "level", "cluster"]  # what comparisons read; scores and texts stay in the file
 
