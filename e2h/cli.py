@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['READERS', 'DATASET', 'make_methods', 'by_quant', 'load_data', 'as_json', 'words', 'numbers', 'sizes', 'shares',
-           'make_studies', 'plan_of', 'memory_of', 'plan_command', 'study_command', 'records_of', 'tables',
+           'make_studies', 'duration', 'plan_of', 'memory_of', 'plan_command', 'study_command', 'records_of', 'tables',
            'sgr_command', 'report_command', 'runs_command', 'show_runs', 'with_model_measures', 'hardness_command',
            'check_command', 'parser', 'grid_arguments', 'plan_arguments', 'study_arguments', 'source_arguments',
            'runs_arguments', 'check_arguments', 'hardness_arguments', 'main', 'sentence']
@@ -134,21 +134,30 @@ def make_studies(
     return [replace(base, lm=[LMSource(m, quant, args.dtype, args.device) for m in words(args.model)],
                     methods=[methods[n] for n in group]) for quant, group in groups.items()]
 
+# %% ../nbs/api/64_cli.ipynb #5d0c7a1e
+def duration(
+    seconds:float,  # of computing
+) -> str:           # in minutes, from two hours on in hours
+    "Write a time as people would say it."
+    if seconds < 60: return "less than a minute"
+    return f"{seconds / 60:,.0f} minutes" if seconds < 7200 else f"{seconds / 3600:,.1f} hours"
+
 # %% ../nbs/api/64_cli.ipynb #182b515c
 def plan_of(
     args,  # parsed arguments
 ) -> tuple: # text, JSON values
     "What a study would compute and about what it would cost."
     import pandas as pd
-    from e2h.study import plan_table
+    from e2h.study import CPU_SPEED, SPEED, plan_table
     table = pd.concat([plan_table(study) for study in make_studies(args)], ignore_index=True)
     total = table[["cells", "answers", "million tokens", "GPU-hours", "MB"]].sum().astype(object)
     nameless = sorted(set(table.loc[table["GPU-hours"].isna(), "model"]))  # their names tell no size
     if nameless: total["GPU-hours"] = None
-    hours = f"GPU-hours unknown (no size in the name of {', '.join(nameless)})" if nameless else \
-        f"about {total['GPU-hours']:,.2f} GPU-hours at 100 TFLOP/s"
     rate = vars(args).get("tokens_per_second")
-    if rate: hours = f"{1e6 * total['million tokens'] / rate / 3600:,.2f} hours at {rate:g} tokens a second"
+    if rate: hours = f"{duration(1e6 * total['million tokens'] / rate)} at {rate:g} tokens a second"
+    elif nameless: hours = f"GPU-hours unknown (no size in the name of {', '.join(nameless)})"
+    else: hours = (f"about {total['GPU-hours']:,.2f} GPU-hours at 100 TFLOP/s (on two CPU cores "
+                   f"{duration(3600 * total['GPU-hours'] * SPEED / CPU_SPEED)} in float32)")
     memory, lines = memory_of(words(args.model))
     shown = table.rename(columns={"million tokens": "Mtokens"}).round({"Mtokens": 2, "GPU-hours": 4, "MB": 2})
     text = (f"{shown.to_string(index=False)}\n\n{total['cells']:.0f} cells, {total['answers']:,.0f} answers, "
@@ -531,3 +540,6 @@ def sentence(
     else: said = error.strerror if isinstance(error, OSError) and error.strerror and not error.filename else error
     notes = getattr(error, "__notes__", [])  # such as the cell that it happened in
     return f"{said} ({'; '.join(notes)})" if notes else str(said)
+
+# %% ../nbs/api/64_cli.ipynb #3f61c0b8
+if __name__ == "__main__" and "__file__" in globals(): sys.exit(main())

@@ -574,7 +574,8 @@ def _power(check) -> str:
         title,
         f"{found['answers']:,} answers to {found['items']:,} items in {found['clusters']:,} clusters; "
         f"A = {found['answers']}, I = {found['effective_items']:.0f}, "
-        f"C = {found['effective_clusters']:.1f}, weighed by how often each is tested",
+        f"C = {found['effective_clusters']:.1f}, weighed by how often each is tested"
+        + ("; once the plan stands" if "stop" in set(check.problems["grade"]) else ""),
         f"standard error = sqrt(d ((1 - r) / A + (r - q) / I + q / C) + s^2 / seeds) = {error} points, assuming that "
         f"answers change in d = {DISCORDANT} of items, correlated r = {SAME_ITEM} on one item and q = {SAME_CLUSTER} in a "
         f"cluster, and that draws vary by s = {100 * SEED_SD:g} point",
@@ -588,7 +589,8 @@ def page(
 ) -> str:              # the text page
     "Write a preflight as one page of text."
     facts = check.facts
-    verdict = [f"{row.grade}: {row.problem}. Mend: {row.mend}." for row in check.problems.itertuples()]
+    mends = check.problems["mend"].mask(check.problems["mend"].eq(check.problems["mend"].shift()), "the same")
+    verdict = [f"{row.grade}: {row.problem}. Mend: {mend}." for row, mend in zip(check.problems.itertuples(), mends)]
     parts = [_what, _levels, _guesses, _floor, _repeats, _answers, _power]
     return "\n\n".join([f"Preflight of {facts['dataset']} by {facts['measure']}: {check.verdict}",
                         *(part(check) for part in parts), section(f"8  Verdict: {check.verdict}", *verdict)])

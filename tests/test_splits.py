@@ -107,7 +107,8 @@ def test_the_originals_way():
 def test_a_level_too_small():
     items, level = random_items(2, no_level=0)
     n_hard = (level == "hard").sum()
-    said = f"level 'hard' holds {n_hard} items, .* leaves {n_hard - 50}, but n_train=290; give n_train={n_hard - 50} or f"
+    room = n_hard - 50
+    said = f"level 'hard' holds {n_hard} items: .* leaves {room} to train on, but n_train=290; give n_train={room} or f"
     with pytest.raises(ValueError, match=said):
         draw_split(items, level, "hard", 290, original=True)
 

@@ -2,6 +2,7 @@
 
     python tools/paper.py runs/paper                 # everything that is missing; stop it and start it again
     python tools/paper.py runs/paper probe_arc       # some of them, by name
+    python tools/paper.py runs/7b college --model meta-llama/Llama-2-7b-hf   # with another model
 
 Two processes with different names do not get in each other's way. The data sets have to be there (see `load_items`).
 """
@@ -92,6 +93,11 @@ def curves(out, lm, name):
     Study(items, lm, measures, probe, noise=[.05, .1, .2, .3, .4, .6, .7]).run(out)
 
 
+def in_four_bits(lm):
+    "The same model, quantised as adapters are trained on it."
+    return LM.load(lm.source.name, quant="nf4")
+
+
 def icl(out, lm, name, measure):
     "One draw of prompts with solved questions of every level, with random labels, and with sums in their place."
     items, k = load_items(name), SHOTS[name]
@@ -104,7 +110,7 @@ def icl(out, lm, name, measure):
 
 def adapters(out, lm, name, measure):
     "One draw of adapters on weights of four bits, with the right labels and with random ones."
-    items, lm = load_items(name), LM.load("smollm2", quant="nf4")
+    items, lm = load_items(name), in_four_bits(lm)
     say_power(items, [measure], 1)
     for labels in ("gold", "random"):
         Study(items, lm, measure, [QLoRA(labels=labels)], seeds=1).run(out)
@@ -120,7 +126,7 @@ def thoughts(out, lm, name, n_test, method):
     "One draw of chains of thought on some items of each level; adapters on weights of four bits."
     items, methods = load_items(name), [ZeroShot(cot=True), method]
     arms = Study(items, lm, "steps", methods, n_test=n_test, seeds=1).splits
-    if isinstance(method, QLoRA): lm = LM.load("smollm2", quant="nf4")
+    if isinstance(method, QLoRA): lm = in_four_bits(lm)
     Study(used_items(items, arms), lm, "steps", methods, arms=arms).run(out)
 
 
@@ -175,7 +181,7 @@ def worldquiz(out, lm, what, n):
             dict(methods=[ICL(10, prior=True)], train_on=[f"easy:0.5+hard:0.5 {way}-first" for way in ("easy", "hard")])]:
         Study(items, lm, **(base | study)).run(out)
     adapters = dict(methods=[QLoRA(), QLoRA(labels="random")], seeds=2)
-    Study(items, LM.load("smollm2", quant="nf4"), **(base | adapters)).run(out)
+    Study(items, in_four_bits(lm), **(base | adapters)).run(out)
 
 
 def precision(out, lm):
@@ -184,7 +190,7 @@ def precision(out, lm):
     few = items.dropna(subset="fame").iloc[::3].reset_index(drop=True)
     few.attrs = dict(items.attrs)
     kinds = ((None, "float32"), (None, "bfloat16"), ("int8", "float32"), ("nf4", "bfloat16"))
-    Study(few, [LMSource("smollm2", *kind) for kind in kinds], "fame", [], n_train=100).run(out)
+    Study(few, [LMSource(lm.source.name, *kind) for kind in kinds], "fame", [], n_train=100).run(out)
 
 
 def halves(items, seed):
@@ -314,14 +320,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder for the run folders")
     parser.add_argument("names", nargs="*", help=f"some of {', '.join(RUNS)}; by default all")
+    parser.add_argument("--model", default="smollm2", help="another one, whose tables go to OUT")
+    parser.add_argument("--quant", choices=["nf4", "int8"], help="quantisation of the model (none)")
     args = parser.parse_args()
-    lm = LM.load("smollm2")
+    unknown = set(args.names) - set(RUNS)
+    if unknown: parser.error(f"there is no run {min(unknown)!r}")
+    lm = LM.load(args.model, args.quant)
+    args.out.mkdir(parents=True, exist_ok=True)
+    results = RESULTS if args.model == "smollm2" and not args.quant else args.out
     for name in args.names or RUNS:
         run, *settings = RUNS[name]
         table = run(args.out / name, lm, *settings)
         kept = dict(texts=run in (worldquiz, precision), scores=run not in (probe, balanced, curves, college))
-        if table is None: pack(open_store(args.out / name), RESULTS / f"{name}.parquet", digits=2, **kept)
-        else: write(RESULTS / f"{name}.parquet", table)
+        if table is None: pack(open_store(args.out / name), results / f"{name}.parquet", digits=2, **kept)
+        else: write(results / f"{name}.parquet", table)
         print(name, flush=True)
 
 
