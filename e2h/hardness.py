@@ -146,7 +146,7 @@ def measure(
 # %% ../nbs/api/10_hardness.ipynb #4efda030
 MEASURES = {  # name of a measure -> how it is called in text and on axes
     "grade": "grade level", "difficulty": "expert difficulty", "bloom": "Bloom skill",
-    "depth_of_knowledge": "depth of knowledge", "college": "high school or college", "steps": "reasoning steps",
+    "depth_of_knowledge": "depth of knowledge", "college": "stage of school", "steps": "reasoning steps",
     "question_words": "question words", "answer_chars": "answer characters", "answer_words": "answer words",
     "reasoning_words": "reasoning words", "mdl": "MDL, 1 - mean probability", "code_length": "code length, bits",
     "loss": "loss, bits", "margin": "margin of the best wrong choice", "entropy": "entropy over choices, bits",

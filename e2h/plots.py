@@ -256,7 +256,7 @@ def plot_sgr(
         ax.axvline(value, color=INK, lw=1, ls="--", zorder=0)
         ax.annotate(name, (value, 1), xycoords=("data", "axes fraction"), ha=side, va="bottom", fontsize=9, color=INK)
     ax.set(yticks=range(len(table)), ylim=(len(table) - .5, -.5), xlabel="supervision gap recovered (%)")
-    ax.set_yticklabels(table["label"])
+    ax.set_yticklabels([textwrap.fill(label, 36) for label in table["label"]])
     ax.grid(axis="x")
     _message(figure, _sgr_message(table))
     return figure
@@ -289,7 +289,7 @@ def _draw_sgr_row(
     if left < 100 * row.sgr < right: ax.plot(100 * row.sgr, place, "o", ms=8, color=colour)
     words = f"{100 * row.sgr:.0f} %" + (" (reversed)" if row.regime == "reversed" else "")
     ax.annotate(words, (np.clip(100 * row.sgr, left, right), place), (6, 5), textcoords="offset points",
-                ha="left", va="bottom", fontsize=9, color=INK)
+                ha="left", va="bottom", fontsize=9, color=INK, bbox=dict(facecolor="white", edgecolor="none", pad=.5))
 
 # %% ../nbs/api/52_plots.ipynb #bf4a937a
 def _sgr_message(

@@ -360,7 +360,7 @@ def _context(
 PAPER_SHOTS = (8, 10)  # examples in a prompt, as the readme of the paper's code has them
 ARM_COLUMNS = ["item_id", "correct", "dataset", "model", "quant", "dtype", "format", "method", "settings", "train_on",
                "n_train", "noise", "seed", "level", "cluster"]  # what comparisons read; scores and texts stay in the file
-MEASURE_WORDS = MEASURES | {"fame": "fame", "college": "stage of school"}  # measures as sentences call them
+MEASURE_WORDS = MEASURES | {"fame": "fame"}  # measures as sentences call them
 
 def main_arms(
     records:pd.DataFrame, # of a store
@@ -372,12 +372,13 @@ def main_arms(
 
 # %% ../nbs/api/62_report.ipynb #b4e5d7f6
 def verdict(
-    *held:bool, # what has to be true
-) -> str:       # Markdown
+    *held:bool,       # what has to be true
+    null:bool=False,  # the parts say that something is not separated, as they would if less were known
+) -> str:             # Markdown
     "Whether an expectation held, in how many of its parts, or not; open where nothing can be judged by."
     if not held: return "**Open.**"
-    some = f"**In part, {sum(map(bool, held))} of {len(held)}.**" if any(held) else "**Not so.**"
-    return "**Held.**" if all(held) else some
+    if all(held): return "**Not contradicted.**" if null else "**Held.**"
+    return f"**In part, {sum(map(bool, held))} of {len(held)}.**" if any(held) else "**Not so.**"
 
 # %% ../nbs/api/62_report.ipynb #d6a7f9b8
 def findings(
@@ -393,4 +394,5 @@ def points(
     e, # an `Estimate` of a difference
 ) -> str: # in points of accuracy
     "A difference with its interval."
+    if e.low == e.high == 0: return "same answers"
     return f"{100 * e.point:+.1f} [{100 * e.low:+.1f}, {100 * e.high:+.1f}]"

@@ -874,7 +874,7 @@ def format_sgr_table(
     text["items (clusters) x seeds"] = [f"{row.n_items} ({row.n_clusters}) x {row.n_seeds}" for row in table.itertuples()]
     net = table[["net_sgr", "net_low", "net_high"]].to_numpy(float)
     text["net SGR"] = [regime if regime != "ok" else _percents(*row) for regime, row in zip(table["net_regime"], net)]
-    for column, title in [("p_zero", "p (SGR = 0)"), ("p_one", "p (SGR = 1)")]:
+    for column, title in [("p_zero", "p (easy = zero-shot)"), ("p_one", "p (easy = hard)")]:
         text[title] = [f"{value:.3f}" if value >= .001 else "< 0.001" for value in table[column]]
     return text
 

@@ -30,7 +30,8 @@ def run_pytest():
     "Run tests/ -> (passed, failed), read from pytest's own report."
     with tempfile.TemporaryDirectory() as tmp:
         report = Path(tmp) / "report.xml"
-        command = [sys.executable, "-m", "pytest", f"-n{WORKERS}", "--dist=loadfile", "--durations=5", f"--junitxml={report}"]
+        command = [sys.executable, "-m", "pytest", f"-n{WORKERS}", "--dist=loadfile", "--no-loadscope-reorder",
+                   "--durations=5", f"--junitxml={report}"]
         code = subprocess.run(command, cwd=ROOT).returncode
         suite = ElementTree.parse(report).getroot().find("testsuite").attrib if report.exists() else {}
     count = {k: int(suite.get(k, 0)) for k in ("tests", "failures", "errors", "skipped")}
