@@ -33,11 +33,12 @@ def cut_offs(
         raise ValueError(f"there are too few distinct hardness values: all {len(known)} are {known.iloc[0]:g}; "
                          "choose another measure, or give the cut-offs easy_max and hard_min")
     q30, q70 = np.quantile(known, [0.3, 0.7])
+    if q30 == q70 and known.nunique() <= 3: q30, q70 = known.min(), known.max()  # the values are the levels
     easy_max, hard_min = (q30 if easy_max is None else easy_max), (q70 if hard_min is None else hard_min)
     if not easy_max < hard_min:
         raise ValueError(f"easy_max={easy_max:g} is not below hard_min={hard_min:g}, so one item would be in two levels "
                          f"({known.nunique()} distinct values); choose another measure, or give other cut-offs "
-                         "easy_max and hard_min")
+                         "easy_max and hard_min (to a study: cutoffs={measure: (easy_max, hard_min)})")
     return float(easy_max), float(hard_min)
 
 # %% ../nbs/api/10_hardness.ipynb #eece0c3a

@@ -235,7 +235,7 @@ def guess_hits(
 
 # %% ../nbs/api/61_preflight.ipynb #d51cda1c
 MENDS = {
-    "answer": "make each answer right as often as the others where it is offered, or offer answers in closed blocks",
+    "answer": "let each answer be right in the same share of the questions that offer it: give a block one set of choices",
     "place": "put the choices in random order",
     "longest": "write wrong choices as long as the right ones",
     "shortest": "write wrong choices as long as the right ones",

@@ -19,6 +19,7 @@ from .plots import INK, add_labels, figure_svg, in_words, plot_accuracy, plot_ha
 from e2h.sgr import (
     BASE, METHODS, accuracy_table, describe_method, format_sgr_table, in_order, item_clusters, sentence, sgr_table,
 )
+from .store import open_store
 
 # %% ../nbs/api/62_report.ipynb #80587207
 def reported_cells(
@@ -308,13 +309,14 @@ def format_accuracies(
 
 # %% ../nbs/api/62_report.ipynb #d7f4d07c
 def report(
-    store,             # of a study, see `open_store`
+    store,             # a run folder, a packed study, or what `open_store` made of one
     path=None,         # file to write; by default report.html in the run folder, or beside the packed study
     items=None,        # items with question, choices and answer, to show texts
     measure=None,      # hardness measure; by default the study's first
 ) -> Path:             # of the page
     "Write one self-contained HTML page about a run."
     from jinja2 import Environment, PackageLoader
+    if isinstance(store, (str, Path)): store = open_store(store)
     measure = measure or store.settings["measures"][0]
     records = in_order(store.records(measure))
     levels = store.items[["item_id"]].assign(value=store.items[measure], level=store.items[f"level_{measure}"])

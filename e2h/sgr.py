@@ -874,7 +874,7 @@ def format_sgr_table(
     text["items (clusters) x seeds"] = [f"{row.n_items} ({row.n_clusters}) x {row.n_seeds}" for row in table.itertuples()]
     net = table[["net_sgr", "net_low", "net_high"]].to_numpy(float)
     text["net SGR"] = [regime if regime != "ok" else _percents(*row) for regime, row in zip(table["net_regime"], net)]
-    for column, title in [("p_zero", "p (easy = zero-shot)"), ("p_one", "p (easy = hard)")]:
+    for column, title in [("p_zero", "p (zero-shot)"), ("p_one", "p (hard)")]:
         text[title] = [f"{value:.3f}" if value >= .001 else "< 0.001" for value in table[column]]
     return text
 
@@ -1103,6 +1103,7 @@ class Power:
         more = f" in {self.items_needed * clusters / items:,.0f} clusters" if groups else ""
         wanted = f"{self.items_needed:,.0f} items{more}"
         needs = f"needs about {wanted}" if np.isfinite(self.items_needed) else "more items do not help: take more seeds"
+        if seeds == 2: head += "\nwith two draws, whose luck is hardly known, intervals are often far wider: take three"
         if self.separated < .5: return f"{head}\ncannot separate; {needs} for 80 %"
         width = "is not bounded" if self.kind != "bounded" else f"goes from {self.sets[0][0]:.0%} to {self.sets[0][1]:.0%}"
         keeps = "no share" if self.retention == -np.inf else f"at least {self.retention:.0%}"

@@ -61,12 +61,19 @@ def test_levels_do_not_depend_on_order_or_index(values):
     assert [by_value[value] for value in (1, 2, 3, 8, 21, 55)] == ["easy", "easy", "medium", "medium", "hard", "hard"]
 
 
+def test_three_values_are_the_levels_however_many_each_has():
+    cut = levels([1, 2, 2, 2, 2, 2, 3, None])
+    assert cut.tolist()[:7] == ["easy", *["medium"] * 5, "hard"] and cut.isna().sum() == 1
+    assert levels([1, 1, 1, 1, 5]).tolist() == ["easy"] * 4 + ["hard"]
+    assert levels([1, 2, 3] * 5).tolist() == LEVELS * 5
+
+
 @pytest.mark.parametrize("values, cuts, said", [
     ([4, 4, 4, None], {}, "too few distinct hardness values: all 3 are 4;"),
     ([4], {"easy_max": 4}, "too few distinct hardness values"),
     ([None, None], {}, "all 2 hardness values are missing"),
     ([], {}, "missing"),
-    ([1, 2, 2, 2, 2, 2, 3], {}, "easy_max=2 is not below hard_min=2.*choose another measure"),
+    ([0, 1, *[2] * 9, 3, 4], {}, "easy_max=2 is not below hard_min=2.*choose another measure"),
     ([1, 2, 3], {"easy_max": 2, "hard_min": 2}, "one item would be in two levels"),
     ([1, 2, 3], {"easy_max": 3}, "easy_max=3 is not below hard_min"),
 ])
