@@ -133,8 +133,8 @@ def two_choices_when_hard(items):
     (two_choices_when_hard, "mind", "chance differs between levels: .*25.0 % on easy.*50.0 % on hard", "compare gaps"),
     (lambda items: items.assign(size=7), "stop", "^size cannot be cut into levels: there are too few distinct",
      "choose another measure"),
-    (lambda items: items.assign(size=[1] * 800 + [2, 3, 4, 5] * 25), "stop", "^size cannot be cut into levels: easy_max=1 is not",
-     "give other cut-offs"),
+    (lambda items: items.assign(size=[1] * 800 + [2, 3, 4, 5] * 25), "stop",
+     "^size cannot be cut into levels: easy_max=1 is not", "give other cut-offs"),
     (lambda items: items.assign(cluster=[f"c{row % 8}" for row in range(len(items))]), "mind",
      "a gap of 10 points would be missed more often than found", "test more items or clusters"),
 ])
