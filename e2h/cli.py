@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['READERS', 'DATASET', 'make_methods', 'by_quant', 'load_data', 'look_into', 'own_measures', 'as_json', 'words',
-           'numbers', 'sizes', 'shares', 'first_measure', 'make_studies', 'duration', 'plan_of', 'memory_of',
+           'numbers', 'sizes', 'shares', 'measure_of', 'make_studies', 'duration', 'plan_of', 'memory_of',
            'plan_command', 'study_command', 'records_of', 'tables', 'sgr_command', 'same_questions', 'report_command',
            'runs_command', 'show_runs', 'with_model_measures', 'hardness_command', 'check_command', 'parser',
            'grid_arguments', 'plan_arguments', 'study_arguments', 'source_arguments', 'runs_arguments',
@@ -92,25 +92,20 @@ def look_into(
 
 # %% ../nbs/api/64_cli.ipynb #d6e2a9b4
 def own_measures(
-    name:str,  # the file, for messages
+    name:str,  # the file, for notes
     look,      # frame of the columns that are no part of a question
-) -> list:     # those that are numbers; ValueError for a word among numbers, a note for what stays out
-    "The hardness measures of a file."
+) -> list:     # those meant as numbers; of one with a word among them the reader names the item
+    "The hardness measures of a file; a note says what stays out."
     import pandas as pd
     measures, words = [], []
     for column, values in look.items():
-        numbers = pd.to_numeric(values, errors="coerce")
-        pointed = pd.to_numeric(values.astype(str).str.replace(",", "."), errors="coerce")
-        odd = values[numbers.isna() & values.notna()]
-        if len(odd) == 0 and numbers.notna().any():
-            first = numbers.min()
-            if sorted(numbers) != [first + i for i in range(len(numbers))]: measures.append(column)
-            else: warnings.warn(f"{name}: {column} counts the rows from {first:g} and is no hardness measure", stacklevel=3)
-        elif pointed.notna().mean() > .5:
-            row = look.index.get_loc(odd.index[0]) + 1
-            raise ValueError(f"{name}, row {row}: {column} is {odd.iloc[0]!r}, not a number; write decimals with a point and "
-                             "leave it empty where it is not known")
-        elif len(odd) and values.astype(str).nunique() < 10: words.append(str(column))
+        texts = values.dropna().astype(str)
+        numbers = pd.to_numeric(texts.str.replace(",", "."), errors="coerce")  # a decimal comma is meant as a number, too
+        if numbers.notna().sum() <= len(texts) / 2:
+            if values.map(lambda x: isinstance(x, str)).any() and texts.nunique() < 10: words.append(str(column))
+        elif len(numbers) < len(values) or sorted(numbers) != [numbers.min() + i for i in range(len(values))]:
+            measures.append(column)
+        else: warnings.warn(f"{name}: {column} counts the rows from {numbers.min():g}, no hardness measure", stacklevel=3)
     if words: warnings.warn(f"{name}: {', '.join(words)} holds words, not numbers, and is no hardness measure; write "
                             "numbers, such as 1, 2, 3 from easy to hard", stacklevel=3)
     return measures
@@ -157,15 +152,16 @@ def shares(
     except ValueError as e: raise argparse.ArgumentTypeError(f"{text!r} is no number, nor several with commas") from e
 
 # %% ../nbs/api/64_cli.ipynb #e8f4b1c3
-def first_measure(
+def measure_of(
+    args,   # parsed arguments
     items,  # of one data set
-) -> str:   # the measure that is meant where none is named; a note where there are several of its own
-    "The first hardness measure of a data set."
+) -> str:   # the measure that was named, or the first; a note where a file has several
+    "Which measure a command is about."
     from e2h.data import SOURCES
-    from e2h.hardness import cuttable_measures, hardness_measures
-    own = [name for name in hardness_measures(items) if name in items]
-    first = (cuttable_measures(items) or hardness_measures(items))[0]
-    others = [name for name in own if name != first]
+    from e2h.hardness import first_measure, hardness_measures
+    if args.measure: return args.measure
+    first = first_measure(items)
+    others = [name for name in hardness_measures(items) if name in items and name != first]
     if others and items.attrs["dataset"] not in (*SOURCES, "worldquiz"):
         warnings.warn(f"measure {first}, the first there is; others: {', '.join(others)}", stacklevel=2)
     return first
@@ -181,7 +177,7 @@ def make_studies(
     names = [n for n in words(args.methods) if n != "zeroshot"]
     methods = make_methods(names, args.shots)
     items = [load_data(name) for name in words(args.dataset)]
-    measures = words(args.measure or first_measure(items[0]))
+    measures = words(measure_of(args, items[0]))
     base = Study(items if len(items) > 1 else items[0], [], measures, list(methods.values()), words(args.train_on),
                  args.n_train, args.n_test, args.seeds, args.noise, words(args.format))
     groups = by_quant(names, args.quant) or {None: []}
@@ -323,14 +319,15 @@ def sgr_command(
 
 # %% ../nbs/api/64_cli.ipynb #d5a7f9b2
 def same_questions(
-    items,  # of a file
+    items,  # of a file, which may hold more
     store,  # of a run, or a packed study
 ):          # the items; ValueError if the run asked others
     "Hold a file against the run that it is to illustrate."
     from e2h.data import items_digest
-    if store.settings.get("questions") in (None, items_digest(items)): return items
-    raise ValueError(f"{store.path} asked other questions than these {len(items):,} of {items.attrs['dataset']}: give the "
-                     "file that it was run with, unchanged")
+    asked = items[items["item_id"].isin(store.items["item_id"])]
+    if store.settings.get("questions") in (None, items_digest(asked)): return items
+    raise ValueError(f"{store.path} asked other questions than the {len(items):,} of {items.attrs['dataset']}: give the file "
+                     "that it was run with, unchanged")
 
 # %% ../nbs/api/64_cli.ipynb #c5fa410c
 def report_command(
@@ -448,7 +445,7 @@ def check_command(
     from e2h.preflight import preflight
     items = load_data(args.dataset)
     lm = LM.load(args.model) if args.model else None
-    page = preflight(items, args.measure or first_measure(items), args.n_train, args.n_test, args.seeds, lm, args.format)
+    page = preflight(items, measure_of(args, items), args.n_train, args.n_test, args.seeds, lm, args.format)
     return str(page), page.to_dict()
 
 # %% ../nbs/api/64_cli.ipynb #4f82381b

@@ -742,7 +742,8 @@ def hardness_values(
     numbers_found = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce")
     for row, (value, number) in enumerate(zip(values, numbers_found, strict=True)):
         if np.isnan(number) and not is_missing(value):
-            raise ValueError(f"items[{row}]: {column} is {value!r}, not a number; turn words into numbers first")
+            raise ValueError(f"items[{row}]: {column} is {value!r}, not a number; write numbers, with a "
+                             "decimal point, and leave the cell empty where there is none")
     return numbers_found.astype(float).tolist()
 
 # %% ../nbs/api/00_data.ipynb #f51eaaf1

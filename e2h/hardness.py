@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LEVELS', 'TEXT_MEASURES', 'MEASURES', 'PAPER_MEASURES', 'CUTOFFS', 'cut_offs', 'levels', 'aligned',
            'level_probability', 'answer_texts', 'text_measure', 'hardness_measures', 'measure', 'item_levels',
-           'cuttable_measures', 'level_counts', 'measures_table', 'resample_weights', 'weighted_ranks',
+           'cuttable_measures', 'first_measure', 'level_counts', 'measures_table', 'resample_weights', 'weighted_ranks',
            'rank_correlation', 'agreement', 'spearman_brown', 'measure_reliability', 'disattenuate']
 
 # %% ../nbs/api/10_hardness.ipynb #55094e69
@@ -195,6 +195,13 @@ def cuttable_measures(
         except ValueError: return False
 
     return [name for name in hardness_measures(items) if cuts(name)]
+
+# %% ../nbs/api/10_hardness.ipynb #a9c1e3f5
+def first_measure(
+    items: pd.DataFrame,  # items or a table of their measures, N rows
+) -> str:                 # the first that can be cut into levels, or the first there is
+    "The measure that is meant where none is named."
+    return (cuttable_measures(items) or hardness_measures(items))[0]
 
 # %% ../nbs/api/10_hardness.ipynb #c1075876
 def level_counts(

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from .data import SOURCES, check_items
-from .hardness import LEVELS, answer_texts, cuttable_measures, hardness_measures, item_levels, measure as hardness
+from .hardness import LEVELS, answer_texts, first_measure, hardness_measures, item_levels, measure as hardness
 from .sgr import DISCORDANT, SAME_CLUSTER, SAME_ITEM, SEED_SD, Design, effective_number, power_of
 from .splits import draw_split, draw_test_fold, levelled
 
@@ -575,7 +575,7 @@ def _power(check) -> str:
         f"{found['answers']:,} answers to {found['items']:,} items in {found['clusters']:,} clusters; "
         f"A = {found['answers']}, I = {found['effective_items']:.0f}, "
         f"C = {found['effective_clusters']:.1f}, weighed by how often each is tested"
-        + ("; once the plan stands" if "stop" in set(check.problems["grade"]) else ""),
+        + ("; it holds once what stops the study is mended" if "stop" in set(check.problems["grade"]) else ""),
         f"standard error = sqrt(d ((1 - r) / A + (r - q) / I + q / C) + s^2 / seeds) = {error} points, assuming that "
         f"answers change in d = {DISCORDANT} of items, correlated r = {SAME_ITEM} on one item and q = {SAME_CLUSTER} in a "
         f"cluster, and that draws vary by s = {100 * SEED_SD:g} point",
@@ -669,7 +669,7 @@ def preflight(
     plan = {"n_train": n_train, "n_test": n_test, "seeds": seeds}
     for name, number in plan.items():
         if number is not None and number < 1: raise ValueError(f"{name} is {number}; give 1 or more")
-    measure = measure or (cuttable_measures(items) or hardness_measures(items))[0]
+    measure = measure or first_measure(items)
     level, problems = cut_items(items, measure)
     folds = draw_folds(items, level, n_test, seeds)
     blind, levels, power = blind_table(items, level, folds), level_table(items, level, folds), power_facts(folds)

@@ -159,6 +159,15 @@ def test_a_level_that_is_too_small_is_named_with_numbers_that_work(monkeypatch):
     assert "stop" in set(preflight(items, "grade", n_train=room + 1).problems["grade"])
 
 
+def test_one_mend_of_two_levels_is_said_once():
+    items = sums().assign(size=[1, 2, 3] * 300, cluster=lambda frame: frame["item_id"])
+    check = preflight(items, "size", n_train=400)
+    assert check.problems["problem"].str.contains("which leaves").sum() == 2
+    said = " ".join(str(check).split())
+    assert said.count("Mend: the same.") == 1 and "it holds once what stops the study is mended" in said
+    assert "once what stops" not in " ".join(str(preflight(items, "size", n_train=10)).split())
+
+
 def test_faults_do_not_hide_each_other():
     check = look(leak(first_place(careful_answers(sums())), 3))
     assert check.problems["problem"].str.extract("(longest|place|share question)")[0].nunique() == 3
