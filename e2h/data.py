@@ -11,7 +11,7 @@ __all__ = ['ITEM_COLUMNS', 'MMLU_SUBJECTS', 'SOURCES', 'ARC_SCALES', 'ARC_ANNOTA
            'content_digest', 'official_items', 'drop_reasons', 'set_aside', 'option_fault', 'select_items',
            'shipped_items', 'load_items', 'load_results', 'choice_lists', 'is_missing', 'as_text', 'answer_readings',
            'position', 'yes_or_no', 'read_answers', 'misfit', 'hardness_values', 'own_choices', 'from_frame',
-           'own_answers', 'add_hardness', 'from_csv', 'from_jsonl', 'from_parquet', 'from_hub']
+           'own_answers', 'add_hardness', 'file_items', 'from_csv', 'from_jsonl', 'from_parquet', 'from_hub']
 
 # %% ../nbs/api/00_data.ipynb #6e1da4bd
 import difflib
@@ -22,6 +22,7 @@ import io
 import json
 import numbers
 import os
+import re
 import string
 import tempfile
 import urllib.request
@@ -322,9 +323,9 @@ def no_column(
 ) -> str:         # a sentence for the error
     "Say which columns there are, and which name is closest."
     names = [str(name) for name in names]
-    close = difflib.get_close_matches(str(column), names, n=1, cutoff=0.0)
+    close = difflib.get_close_matches(str(column), names, n=1)
     return f"the data have no column {column!r} (they have {names}); " + (
-        f"did you mean {close[0]!r}?" if close else "give data with columns")
+        f"did you mean {close[0]!r}?" if close else "name one of these" if names else "give data with columns")
 
 # %% ../nbs/api/00_data.ipynb #ce440482
 def question_clusters(
@@ -823,13 +824,25 @@ def add_hardness(
     return measured
 
 # %% ../nbs/api/00_data.ipynb #e127f472
+def file_items(
+    path,                 # the file, for errors and the name of the data set
+    frame: pd.DataFrame,  # its rows
+    columns: dict,        # as for `from_frame`
+) -> pd.DataFrame:        # items, checked
+    "Make items of what a file holds; an error names the file and its question."
+    try: return from_frame(frame, **{"dataset": Path(path).name.split(".")[0]} | columns)
+    except ValueError as error:
+        places = re.sub(r"items\[(\d+)\]", lambda found: f"question {int(found[1]) + 1}", str(error))
+        raise ValueError(f"{path}: {places}") from error
+
+# %% ../nbs/api/00_data.ipynb #3550da9d
 def from_csv(
     path,       # a CSV file with a header line, in UTF-8, packed with gzip or not
     **columns,  # which column is which, and `dataset`, as for `from_frame`
 ) -> pd.DataFrame:  # items, checked
     "Make items of a CSV file."
     frame = pd.read_csv(io.StringIO(read_text(path)), dtype=str, keep_default_na=False, na_values=[""])
-    return from_frame(frame, **{"dataset": Path(path).name.split(".")[0]} | columns)
+    return file_items(path, frame, columns)
 
 # %% ../nbs/api/00_data.ipynb #34314be1
 def from_jsonl(
@@ -837,7 +850,7 @@ def from_jsonl(
     **columns,  # which column is which, and `dataset`, as for `from_frame`
 ) -> pd.DataFrame:  # items, checked
     "Make items of a file of JSON lines."
-    return from_frame(pd.DataFrame(read_jsonl(path)), **{"dataset": Path(path).name.split(".")[0]} | columns)
+    return file_items(path, pd.DataFrame(read_jsonl(path)), columns)
 
 # %% ../nbs/api/00_data.ipynb #45d0d8da
 def from_parquet(
@@ -845,7 +858,7 @@ def from_parquet(
     **columns,  # which column is which, and `dataset`, as for `from_frame`
 ) -> pd.DataFrame:  # items, checked
     "Make items of a parquet file."
-    return from_frame(pd.read_parquet(path), **{"dataset": Path(path).name.split(".")[0]} | columns)
+    return file_items(path, pd.read_parquet(path), columns)
 
 # %% ../nbs/api/00_data.ipynb #95367e21
 def from_hub(

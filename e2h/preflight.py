@@ -78,10 +78,11 @@ def as_problem(
 def cut_items(
     items: pd.DataFrame,  # items, N rows
     measure: str,         # a hardness measure
+    cutoffs: tuple | None = None,  # (easy_max, hard_min) of one's own
 ) -> tuple:               # the level of each item (all NaN if there are none), and a list of problems
     "Cut a measure into levels, or say why it cannot be cut."
     hardness(items, measure)  # a name that does not exist is an error
-    try: return item_levels(items, measure), []
+    try: return item_levels(items, measure, cutoffs), []
     except ValueError as error:
         none = pd.Series(pd.Categorical([np.nan] * len(items), LEVELS, ordered=True), index=items.index)
         return none, [as_problem(f"{measure} cannot be cut into levels: {error}", "stop")]
@@ -522,8 +523,10 @@ def _guesses(check) -> str:
     highest = [f"best on {name} items: {with_interval(row.accuracy, row.low, row.high)} by '{row.guess}', "
                f"chance {percent(row.chance)}" for name, row in best.reindex(LEVELS).dropna(subset="n").iterrows()]
     arms = ", ".join(name for name in LEVELS if name in set(check.blind["trained_on"]))
-    return section(f"{title}: % right (several numbers: learned from {arms} items)",
-                   table.rename_axis(columns=None), *highest, "[95 % Wilson intervals over the items tested]")
+    learned = f"{title}: % right (several numbers: learned from {arms} items)"
+    return section(learned, table.rename_axis(columns=None), *highest,
+                   "[95 % Wilson intervals over the items tested; rules learn from all items of a level that are not tested, "
+                   "the most that training could know, whatever n_train]")
 
 # %% ../nbs/api/61_preflight.ipynb #87ff2a74
 def _floor(check) -> str:
@@ -663,6 +666,7 @@ def preflight(
     seeds: int = 5,              # seeds planned
     lm=None,                     # a model, to measure its zero-shot floor
     format: str = "cloze",       # prompt format of the floor
+    cutoffs: tuple | None = None,  # (easy_max, hard_min) of one's own
 ) -> Preflight:                  # print it for the page
     "Say whether a data set can carry a study, and what to mend."
     items = check_items(items).sort_values("item_id", ignore_index=True)  # the order of the file is to change nothing
@@ -670,7 +674,7 @@ def preflight(
     for name, number in plan.items():
         if number is not None and number < 1: raise ValueError(f"{name} is {number}; give 1 or more")
     measure = measure or first_measure(items)
-    level, problems = cut_items(items, measure)
+    level, problems = cut_items(items, measure, cutoffs)
     folds = draw_folds(items, level, n_test, seeds)
     blind, levels, power = blind_table(items, level, folds), level_table(items, level, folds), power_facts(folds)
     repeats, faults, answers = repeated_questions(items), item_faults(items), answer_table(items)

@@ -104,8 +104,8 @@ def check_size(
         fixed = f"{n_level - n_left} are tested or share a cluster with one that is" if n_left <= n_level - tests else \
             f"{tests} stay for tests" + (" unless n_test asks for fewer" if n_test is None else "")
         raise ValueError(f"level {train_on!r} holds {n_level} items: {fixed}, which leaves {room} to train on, but "
-                         f"n_train={n_train}; {mend} (in a shell --n-train and --n-test, and --shots of prompts), or in "
-                         "Python wider cut-offs")
+                         f"n_train={n_train}; {mend} (in a shell --n-train and --n-test, and --shots of prompts), or wider "
+                         "cut-offs")
     if n_level < 1.5 * n_train:
         warnings.warn(f"level {train_on!r} holds {n_level} items, fewer than 1.5 times n_train={n_train}: "
                       "seeds will share most of their training items", stacklevel=3)

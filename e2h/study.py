@@ -533,7 +533,10 @@ def run_study(
         parts[part.items.attrs["dataset"]] = Part(levelled_items(part), store)
     worker.parts = parts
     events = run_here(cells, worker) if executor == "serial" else run_on_ray(cells, parts, executor)
-    follow(events, open_store(out), cells, progress, callback)
+    try: follow(events, open_store(out), cells, progress, callback)
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"stopped; finished cells are kept in {out}: run the same study there again to go on")
+        raise
     return open_store(out).records() if many else store.records(listed(study.measure)[0])
 
 # %% ../nbs/api/60_study.ipynb #a3d8c35e

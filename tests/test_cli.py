@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from e2h.cli import load_data, main
+from e2h.cli import load_data, main, make_studies, parser
 from e2h.data import load_items
 from e2h.hardness import hardness_measures
 from e2h.sgr import BASE, simulate_records
@@ -51,6 +51,22 @@ def test_text_and_json(run, tmp_path, capsys, command):
     assert {p.name for p in run.glob("*.html")} == ({"report.html"} if command == ["report"] else set())
 
 
+def test_a_run_is_shown_by_its_name_below_runs(run, capsys, monkeypatch):
+    monkeypatch.chdir(run.parent.parent)
+    assert e2h(capsys, "runs", "show", "one") == e2h(capsys, "runs", "show", "runs/one")
+
+
+def test_tables_fit_the_screen(run, capsys, monkeypatch):
+    whole = e2h(capsys, "sgr", run)[1]
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = e2h(capsys, "sgr", run)[1]
+    tables = narrow.split("recovered, ")[1].split("\nOn ")[0]
+    assert max(map(len, narrow.split("\nOn ")[1].splitlines())) <= 80
+    assert max(map(len, tables.splitlines()[1:])) <= 80 < max(map(len, whole.splitlines()))
+    values = [word for line in whole.split("recovered, ")[1].split("\nOn ")[0].splitlines()[3:] for word in line.split()]
+    assert values and set(values) <= set(tables.split())  # nothing is left out
+
+
 def test_runs_ls(run, tmp_path, capsys):
     pack(open_store(run), tmp_path / "packed.parquet")
     (tmp_path / "runs" / "damaged").mkdir()
@@ -79,6 +95,8 @@ BAD = [
     (["plan", "--measure", "charm"], "charm"),
     (["plan", "--format", "verse"], "cloze"),
     (["check", "nowhere.jsonl"], "there is no such file"),
+    (["check", "worldquiz", "--cutoffs", "hops=1:2"], "--cutoffs is of hops, but the measure is fame"),
+    (["plan", "--cutoffs", "hops=1:2"], "of ['fame'], to (easy_max, hard_min)"),
     (["hardness", "nowhere"], "worldquiz"),
     (["hardness", "worldquiz", "--add", "charm"], "no model gives the measure 'charm'"),
     (["hardness", "worldquiz", "--add", "mdl", "--out", "items.csv"], "name a .parquet file"),
@@ -93,7 +111,8 @@ def test_mistakes(capsys, args, sentence):
     assert code == 1 and out == "" and err.startswith("e2h: ") and sentence in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("args", [["study"], ["plan", "--seeds", "many"], ["plan", "--n-train", "a,b"], ["dance"], []])
+@pytest.mark.parametrize("args", [["study"], ["plan", "--seeds", "many"], ["plan", "--n-train", "a,b"],
+                                  ["plan", "--cutoffs", "2:4"], ["dance"], []])
 def test_wrong_arguments(capsys, args):
     with pytest.raises(SystemExit) as caught: main(args)
     assert caught.value.code == 2
@@ -188,6 +207,18 @@ def test_check_says_what_is_wrong(tmp_path, capsys):
     assert code == 3 and "not ready" in out
 
 
+def test_cutoffs_of_ones_own(capsys):
+    fame = load_items("worldquiz")["fame"]
+    low, high = fame.quantile([.4, .6])
+    cuts = ["--cutoffs", f"fame={low}:{high}"]
+    facts = json.loads(e2h(capsys, "check", "worldquiz", "--json", *cuts)[1])
+    assert facts["facts"]["easy_max"] == fame[fame <= low].max() and facts["facts"]["hard_min"] == fame[fame >= high].min()
+    study = make_studies(parser().parse_args(["plan", "--methods", "answer_prior", *cuts]))[0]
+    counts = study.levels["fame"].value_counts()
+    assert counts.to_dict() == {"easy": (fame <= low).sum(), "medium": fame.between(low, high, "neither").sum(),
+                                "hard": (fame >= high).sum()}
+
+
 @pytest.mark.parametrize("size, words", [(["--items", "300", "--gap", ".05", "--seeds", "3"], "cannot separate; needs about"),
                                          (["--items", "2000", "--gap", ".1"], "would be shown to keep at least"),
                                          (["--items", "200", "--gap", ".05", "--clusters", "20"], "clusters for 80 %")])
@@ -204,6 +235,15 @@ def test_plan_of_a_size(capsys, size, words):
 def test_plan_of_no_size(capsys, wrong, words):
     code, _, err = e2h(capsys, "plan", *wrong)
     assert code == 1 and words in err
+
+
+def test_questions_are_no_records(capsys, tmp_path):
+    (tmp_path / "mine.csv").write_text("question,choice_a,choice_b,answer\nwhat,a,b,A\n")
+    for command in ("sgr", "report"):
+        code, _, err = e2h(capsys, command, tmp_path / "mine.csv")
+        assert code == 1 and "holds questions, no answers: ask them first, with e2h study --dataset" in err
+    with pytest.raises(SystemExit): main(["plan", "mine.csv"])
+    assert "data are named with --dataset" in capsys.readouterr().err
 
 
 def test_sgr_of_a_file_that_is_not_there_or_empty(capsys, tmp_path):

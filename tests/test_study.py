@@ -29,19 +29,20 @@ Study(items, LM.load("smollm2", dtype="float32"), "fame", [ICL(3), LinearProbe(l
 
 
 def run(folder):
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)])
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], stderr=subprocess.PIPE, text=True)
 
 
 def test_killed_and_resumed(tmp_path):
-    "A killed study loses no finished cell, and ends with the records of one that was never stopped."
+    "A killed or interrupted study loses no finished cell, and ends with the records of one that was never stopped."
     assert run(tmp_path / "whole").wait() == 0
     folder, stopped = tmp_path / "killed", []
-    for enough in (1, 4):
+    for enough, how in ((1, signal.SIGKILL), (4, signal.SIGINT)):
         process = run(folder)
         while len(list((folder / "cells").glob("[!.]*.parquet"))) < enough and process.poll() is None:
             time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.send_signal(how)
+        said = process.communicate()[1]
+        assert (how == signal.SIGINT) == (f"finished cells are kept in {folder}: run the same study there again" in said)
         stopped.append({f.name: f.stat().st_mtime_ns for f in (folder / "cells").glob("[!.]*.parquet")})
     assert 1 <= len(stopped[0]) < 9 and set(stopped[0]) <= set(stopped[1])
     assert run(folder).wait() == 0
