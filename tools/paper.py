@@ -29,6 +29,7 @@ from e2h.study import Study
 RESULTS = Path(__file__).resolve().parents[1] / "nbs" / "paper" / "results"
 HEADLINE = {"arc": ["grade", "difficulty", "bloom"], "mmlu_stem5": ["college"], "strategyqa": ["steps"]}
 SHOTS = {"arc": 10, "mmlu_stem5": 10, "strategyqa": 8}
+FIVE_DRAWS = ("grade", "difficulty")  # measures by which one draw of prompts separated a gap
 HALF = {"easy": .5, "hard": .5}
 STAGES = {"third grade": 3, "eighth grade": 8, "high school": 10, "college": 13}
 
@@ -98,14 +99,17 @@ def in_four_bits(lm):
     return LM.load(lm.source.name, quant="nf4")
 
 
-def icl(out, lm, name, measure):
-    "One draw of prompts with solved questions of every level, with random labels, and with sums in their place."
+def icl(out, lm, name, measure, seeds):
+    "Prompts with solved questions of every level, with random labels, and with sums in their place."
     items, k = load_items(name), SHOTS[name]
-    say_power(items, [measure], 1)
+    say_power(items, [measure], seeds)
     there = [level for level in LEVELS if (item_levels(items, measure) == level).any()]
     Study(items, lm, measure, [ICL(k)], [*there, "all"], seeds=1).run(out)
     Study(items, lm, measure, [ICL(k, "random")], seeds=1).run(out)
     Study(items, lm, measure, [ICL(k, "arithmetic")], ["hard"], seeds=1).run(out)
+    if seeds == 1: return
+    Study(items, lm, measure, [ICL(k)], seeds=seeds).run(out)
+    Study(items, lm, measure, [ICL(k, "random")], ["hard"], seeds=seeds).run(out)
 
 
 def adapters(out, lm, name, measure):
@@ -309,8 +313,9 @@ RUNS |= {"protocols_worldquiz": (protocols, "worldquiz", "fame", 10),
          "protocols_arc_words": (protocols, "arc", "question_words", 10, 128)}
 RUNS |= {"worldquiz_fame": (worldquiz, "fame", 160), "worldquiz_hops": (worldquiz, "hops", 80),
          "worldquiz_precision": (precision,)}
-RUNS |= {f"{way}_{name}_{measure}": (run, name, measure) for way, run in (("icl", icl), ("qlora", adapters))
+RUNS |= {f"icl_{name}_{measure}": (icl, name, measure, 5 if measure in FIVE_DRAWS else 1)
          for name in ITEMS for measure in HEADLINE[name]}
+RUNS |= {f"qlora_{name}_{measure}": (adapters, name, measure) for name in ITEMS for measure in HEADLINE[name]}
 RUNS |= {f"{way}_{name}": (thoughts, name, n_test, method)
          for way, method in (("cot", ICL(8, cot=True)), ("qlora_cot", QLoRA(cot=True)))
          for name, n_test in (("gsm8k", 67), ("strategyqa", 100))}
