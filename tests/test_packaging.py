@@ -56,4 +56,4 @@ print(sgr_table(load_results("worldquiz")).to_string())
 def test_model_without_the_extra(light):
     "Asking for a model says which extra to install."
     p = light("python", "-c", "from e2h.lm import LM; LM.load('smollm2')", check=False)
-    assert p.returncode != 0 and "e2h[lm]" in p.stderr, p.stderr
+    assert p.returncode != 0 and "pip install '.[lm]'" in p.stderr, p.stderr
