@@ -43,7 +43,8 @@ def choices_fault(
 ) -> str:               # what is wrong with it, "" when nothing is
     "Say what is wrong with the choices of one item."
     if not isinstance(choices, (list, tuple, np.ndarray)):
-        return f"choices is {choices!r}, not a list; give a list of strings"
+        missing = choices is None or choices is pd.NA or choices != choices
+        return f"choices {'are missing' if missing else f'is {choices!r}, not a list'}; give a list of strings"
     for number, choice in enumerate(choices):
         if not isinstance(choice, str) or not choice.strip():
             return f"choices[{number}] is {choice!r}; every choice must be non-empty text"

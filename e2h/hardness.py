@@ -38,7 +38,8 @@ def cut_offs(
     if not easy_max < hard_min:
         raise ValueError(f"easy_max={easy_max:g} is not below hard_min={hard_min:g}, so one item would be in two levels "
                          f"({known.nunique()} distinct values); choose another measure, or give other cut-offs "
-                         "easy_max and hard_min (to a study: cutoffs={measure: (easy_max, hard_min)})")
+                         "easy_max and hard_min (to a study: cutoffs={measure: (easy_max, hard_min)}, in a shell "
+                         "--cutoffs measure=EASY:HARD)")
     return float(easy_max), float(hard_min)
 
 # %% ../nbs/api/10_hardness.ipynb #eece0c3a

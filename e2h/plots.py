@@ -228,8 +228,9 @@ def _draw_lines(
         if rows.empty: continue
         points = hardness_bins(rows, centres)
         place = points["value"] + shift * .012 * (points["value"].max() - points["value"].min())
-        whiskers = 100 * (points["high"] - points["accuracy"])
-        ax.errorbar(place, 100 * points["accuracy"], whiskers, color=COLOURS[level], marker=marker, ms=5, lw=1.8,
+        right = points["accuracy"]
+        whiskers = [100 * (right - points["low"].clip(lower=0)), 100 * (points["high"].clip(upper=1) - right)]
+        ax.errorbar(place, 100 * right, whiskers, color=COLOURS[level], marker=marker, ms=5, lw=1.8,
                     elinewidth=1.1, capsize=2.5, ls="--" if level == "none" else "-", label=name)
     ax.grid(axis="y")
 

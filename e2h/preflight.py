@@ -492,8 +492,9 @@ def _what(check) -> str:
         f"{facts['items']:,} items in {facts['clusters']:,} clusters; "
         f"choices per item: {'none, answers are free text' if facts['free_text'] else facts['choices']}; "
         f"chance {percent(facts['chance'])}; dropped: {dropped}",
-        f"levels by {facts['measure']}: easy up to {facts['easy_max']:.4g}, hard from {facts['hard_min']:.4g}; "
-        f"{facts['no_level']:,} items have no level and stay out",
+        f"levels by {facts['measure']}: "
+        + (f"easy up to {facts['easy_max']:.4g}, hard from {facts['hard_min']:.4g}; " if len(check.levels) else "none; ")
+        + f"{facts['no_level']:,} items have no level and stay out",
         f"other measures: {', '.join(facts['other_measures']) or 'none'}",
         f"plan: train on {facts['n_train']}, test {facts['n_test'] or 'half'} of each level, {facts['seeds']} seeds")
 

@@ -578,7 +578,7 @@ def follow(
     tell = Teller(store, len(cells), callback)
     shared = os.path.commonprefix([cell.title for cell in cells])
     known = shared.rfind(": ") + 2 if ": " in shared else 0  # data set and model, where there is one of each
-    layout = "{desc}: {n}/{total} cells |{bar}| {elapsed} gone{postfix}"
+    layout = "{desc}: {n}/{total} cells |{bar}| {elapsed} elapsed{postfix}"
     with tqdm(total=len(cells), disable=not progress, dynamic_ncols=True, bar_format=layout) as bar:
         try:
             for event in events:
