@@ -68,7 +68,9 @@ def load_data(
     kept = {c: c for c in ("item_id", "cluster", "rationale") if c in look}
     asked = ["question", "answer", *kept, *([choices] if isinstance(choices, str) else choices)]
     measures = own_measures(name, look.drop(columns=asked))
-    return getattr(data, READERS[endings[-1]])(name, choices=choices, hardness=measures, **kept)
+    items = getattr(data, READERS[endings[-1]])(name, choices=choices, hardness=measures, **kept)
+    items.attrs["own"] = True  # whatever its name
+    return items
 
 # %% ../nbs/api/64_cli.ipynb #c5b1e7f2
 def look_into(
@@ -118,13 +120,17 @@ def as_json(
 # %% ../nbs/api/64_cli.ipynb #f2c299aa
 def _screen_width() -> int: return shutil.get_terminal_size((10_000, 24)).columns  # 10,000 where no terminal shows it
 
+# %% ../nbs/api/64_cli.ipynb #cf0cd8bf
 def as_table(
     frame,   # a data frame
-) -> str:    # its rows; in parts one below the other, each with the first column, where the screen is too narrow
+) -> str:    # its rows; in parts one below the other, each with the columns that name a row, where the screen is too narrow
     "A table to print."
     text = frame.to_string(index=False)
     if max(map(len, text.splitlines())) <= _screen_width(): return text
-    return frame.set_index(frame.columns[0]).rename_axis(None).to_string(line_width=_screen_width())
+    counts = range(1, len(frame.columns))  # how many columns it takes to name a row
+    n = next((n for n in counts if not frame.iloc[:, :n].duplicated().any()), 1)
+    named = frame.set_index(list(frame.columns[:n])).rename_axis([None] * n)
+    return named.to_string(line_width=_screen_width(), sparsify=False)
 
 # %% ../nbs/api/64_cli.ipynb #c25db584
 def as_prose(
@@ -177,7 +183,7 @@ def cutoffs(
     "Read cut-offs of one's own."
     try:
         found = {name: tuple(map(float, ends.split(":"))) for name, ends in (word.split("=") for word in words(text))}
-        if any(len(ends) != 2 for ends in found.values()): raise ValueError
+        if any(len(ends) != 2 for ends in found.values()) or not all(found) or len(found) < len(words(text)): raise ValueError
     except ValueError as e:
         raise argparse.ArgumentTypeError(f"{text!r} gives no cut-offs; write measure=EASY:HARD, such as effort=2:4") from e
     return found
@@ -188,14 +194,14 @@ def measure_of(
     items,  # of one data set
 ) -> str:   # the measure that was named, or the first; a note where a file has several
     "Which measure a command is about."
-    from e2h.data import SOURCES
     from e2h.hardness import first_measure, hardness_measures
     if args.measure: return args.measure
     first = first_measure(items)
     others = [name for name in hardness_measures(items) if name in items and name != first]
-    if first not in items and items.attrs["dataset"] not in (*SOURCES, "worldquiz"):
+    own = items.attrs.get("own", False)
+    if own and first not in items:
         warnings.warn(f"there is no column of hardness; the measure is {first}, computed from the text", stacklevel=2)
-    if others and items.attrs["dataset"] not in (*SOURCES, "worldquiz"):
+    if own and others:
         warnings.warn(f"measure {first}, the first there is; others: {', '.join(others)}", stacklevel=2)
     return first
 
@@ -224,11 +230,10 @@ def warn_of_stops(
     study,     # a `Study`
 ) -> None:     # one warning for each thing that `e2h check` would stop at
     "Say what is wrong with data of one's own before they are used."
-    from e2h.data import SOURCES
     from e2h.preflight import preflight
     for part in study.parts:
         items, measure = part.items, part.measure[0]
-        if items.attrs["dataset"] in (*SOURCES, "worldquiz"): continue
+        if not items.attrs.get("own"): continue
         found = preflight(items, measure, 1, study.n_test, study.seeds, cutoffs=study.cutoffs.get(measure)).problems
         for row in found[found["grade"] == "stop"].itertuples():
             warnings.warn(f"{row.problem}. Mend: {row.mend}", stacklevel=2)
@@ -340,15 +345,16 @@ def records_of(
     if loose or path.is_file() and not is_packed(path):
         try: return read_records(path)
         except KeyError as e:
-            if "question" not in str(e): raise
+            names = set(str(e).strip("'\"").split("there are: ")[-1].split(", "))
+            if not {"question", "answer"} <= names or "correct" in names: raise
             raise ValueError(f"{source} holds questions, no answers: ask them first, with e2h study --dataset {source} --out "
                              "FOLDER, and give the folder") from e
-    runs = _runs(path)
+    runs = [path] if path.is_file() or (path / "study.json").exists() else _runs(path)
     if not runs: raise ValueError(f"{source} is not a run folder (no study.json in it): run e2h study --out {source} first")
-    for run in runs:
-        if said := unfinished(open_store(run)): warnings.warn(said, stacklevel=2)
-    asked = [open_store(run).settings["dataset"] for run in runs]
-    if len(set(asked)) < len(runs):
+    for said in {unfinished(open_store(run)) for run in runs} - {""}: warnings.warn(said, stacklevel=2)
+    about = [open_store(run).settings for run in runs]
+    asked = [(one["dataset"], measure or one["measures"][0]) for one in about if measure in (None, *one["measures"])]
+    if len(set(asked)) < len(asked):
         raise ValueError(f"{source} holds several studies of one data set, {', '.join(map(str, runs))}: name one of them")
     return open_store(path).records(measure)
 
@@ -666,7 +672,8 @@ def main(
 ) -> int:                 # exit code
     "The `e2h` command."
     args, more = parser().parse_known_args(argv)
-    hint = "; data are named with --dataset" if any("." in word for word in more) else ""
+    file = args.command in ("plan", "study") and any(Path(word).suffix in READERS for word in more)
+    hint = "; data are named with --dataset" if file else ""
     if more: parser().error(f"unrecognized arguments: {' '.join(more)}{hint}")
     warnings.showwarning = lambda said, *where, **more: print(f"e2h: note: {said}", file=sys.stderr)
     try: text, data = args.run_command(args)

@@ -15,6 +15,7 @@ __all__ = ['ITEM_COLUMNS', 'MMLU_SUBJECTS', 'SOURCES', 'ARC_SCALES', 'ARC_ANNOTA
            'from_hub']
 
 # %% ../nbs/api/00_data.ipynb #6e1da4bd
+import csv
 import difflib
 import gzip
 import hashlib
@@ -831,14 +832,20 @@ def read_csv(
     **options,  # of pandas' function of this name
 ) -> pd.DataFrame:  # its rows; ValueError that names the line where it is broken
     "Read a CSV file."
-    try: return pd.read_csv(io.StringIO(read_text(path)), **options)
-    except pd.errors.EmptyDataError as error:
-        raise ValueError(f"{path} is empty; give it a line of names and a question a line") from error
+    text = read_text(path)
+    rows = csv.reader(io.StringIO(text, newline=""))
+    header, begun = next(rows, None), 1  # the line that the last row begins on
+    if header is None: raise ValueError(f"{path} is empty; give it a line of names and a question a line")
+    begins = rows.line_num + 1
+    for row in rows:
+        if len(row) > len(header) > 1:
+            raise ValueError(f"{path}: line {begins} has {len(row)} cells, not {len(header)}; put text with commas in double "
+                             "quotes")
+        begun, begins = begins, rows.line_num + 1
+    try: return pd.read_csv(io.StringIO(text), **options)
     except pd.errors.ParserError as error:
-        cells = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-        quote = re.search(r"EOF inside string starting at row (\d+)", str(error))
-        fault = (f"line {cells[2]} has {cells[3]} cells, not {cells[1]}; put text with commas in double quotes" if cells else
-                 f"a quote that opens on line {int(quote[1]) + 1} is never closed; close it" if quote else str(error).strip())
+        open_quote = "EOF inside string" in str(error)
+        fault = f"a quote that opens on line {begun} is never closed; close it" if open_quote else str(error).strip()
         raise ValueError(f"{path}: {fault}") from error
 
 # %% ../nbs/api/00_data.ipynb #e127f472

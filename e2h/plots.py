@@ -106,9 +106,10 @@ def _on_level(
                                       f"levels are {', '.join(map(str, records['level'].dropna().unique()))}")
     return chosen
 
+# %% ../nbs/api/52_plots.ipynb #ed14524e
 def _dataset(frame):
     "Name of the data set of items or of records, where it is known."
-    return frame["dataset"].iloc[0] if "dataset" in frame else frame.attrs.get("dataset")
+    return frame["dataset"].iloc[0] if "dataset" in frame and len(frame) else frame.attrs.get("dataset")
 
 # %% ../nbs/api/52_plots.ipynb #fb43c09c
 def _panels(

@@ -580,7 +580,9 @@ def _read_file(
     if kind not in (".csv", ".parquet"): raise ValueError(f"{path.name}: give records as a .csv or a .parquet file")
     if not path.exists(): raise FileNotFoundError(f"there is no file {path}")
     text = dict.fromkeys(["item_id", "cluster", "run_id"], str)  # "007" and "NA" are names, not a number and a hole
-    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""]) if kind == ".csv" else pd.read_parquet(path)
+    if kind == ".parquet": return pd.read_parquet(path)
+    try: return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as e: raise ValueError(f"{path.name}: {str(e).strip()}") from e
 
 # %% ../nbs/api/51_tables.ipynb #8e2f150f
 # Methods as people say them
@@ -623,11 +625,14 @@ def item_weights(
 # %% ../nbs/api/51_tables.ipynb #28a75114
 def tested_items(
     records:pd.DataFrame, # of a study
-) -> pd.DataFrame:        # without items that no trained model answered; all where none was trained
-    "The items that comparisons are about."
-    trained = records["train_on"] != "none"
-    if not trained.any(): return records
-    return records[trained | records["item_id"].isin(set(records.loc[trained, "item_id"]))]
+) -> pd.DataFrame:        # without answers to items of a level that no trained model of the same base and data set was asked
+    "The answers that comparisons are about; all where none was trained or tested."
+    keys = [key for key in [*BASE, "level"] if key in records]
+    group = records.groupby(keys, dropna=False, observed=True).ngroup() if keys else 0
+    here = records[["item_id", "train_on"]].assign(group=group).reset_index(drop=True)
+    asked = here.loc[here["train_on"] != "none", ["group", "item_id"]].drop_duplicates().assign(asked=True)
+    known = here.merge(asked, on=["group", "item_id"], how="left")["asked"].notna() | ~here["group"].isin(asked["group"])
+    return records[known.to_numpy()]
 
 # %% ../nbs/api/51_tables.ipynb #5f3faf81
 def accuracy_table(
@@ -1194,10 +1199,12 @@ def power_of(
     who = who or (lambda n: Design(*(count * n / tested.items for count in tested[:3]), tested.seeds))
     def separated(tested, gap): return chance(tested, [sgr * gap, gap], seed_sd, [0., 1.])
     def missing(log_n): return separated(who(np.exp(log_n)), gap) - .8
-    ends = np.log([4, 1e7])
-    needed = np.inf if missing(ends[1]) < 0 else 4 if missing(ends[0]) > 0 else np.exp(brentq(missing, *ends, xtol=1e-3))
+    sizes = np.linspace(*np.log([4, 1e7]), 30)  # of two draws the chance falls again where items are many
+    enough = next((i for i, log_n in enumerate(sizes) if missing(log_n) >= 0), None)
+    needed = np.inf if enough is None else 4 if enough == 0 else np.exp(brentq(missing, *sizes[enough - 1:][:2], xtol=1e-3))
     def over(share): return chance(tested, [sgr * gap, gap], seed_sd, [1., -share]) - .8
     def under(other): return separated(tested, other) - .8
     keeps = brentq(over, -20, sgr) if over(-20) > 0 else -np.inf
-    return Power(tested, gap, sgr, gap_error(tested, seed_sd), separated(tested, gap), brentq(under, 1e-6, 20),
+    return Power(tested, gap, sgr, gap_error(tested, seed_sd), separated(tested, gap),
+                 brentq(under, 1e-6, 20) if under(20) > 0 else np.inf,
                  *ratio_set(planned_gains(tested, gap, sgr, seed_sd)), float(keeps), float(np.ceil(needed)))

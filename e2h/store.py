@@ -686,12 +686,16 @@ def unfinished(
 ) -> str:    # a sentence, "" when its last study ended
     "Say that a run is not done."
     if not isinstance(store, Store): return ""
-    events = read_events(store)
-    marks = events[events["event"].isin(["study started", "study stopped", "study finished"])]
+    own = (store.path / "events.jsonl").exists()
+    place = store if own else Store(store.path.parent)  # a study of several data sets logs in the folder above
+    events = read_events(place)
+    ends = ["study started", "study stopped", "study finished"]
+    marks = events[events["event"].isin(ends)] if "event" in events else events[:0]
     if marks.empty or marks["event"].iloc[-1] == "study finished": return ""
-    planned = marks.loc[marks["event"] == "study started", "cells"]
-    return (f"{store.path} is not finished: its last study, of {planned.iloc[-1]:.0f} cells, did not end; "
-            f"{len(store.manifests())} cells are there. The same command or call goes on")
+    planned = pd.to_numeric(marks["cells"], errors="coerce").dropna() if "cells" in marks else ()
+    size = f", of {planned.iloc[-1]:.0f} cells," if len(planned) else ""
+    return (f"{place.path} is not finished: its last study{size} did not end; the same command or call goes on where it "
+            "stopped, unless it still runs")
 
 # %% ../nbs/api/59_records.ipynb #a1e3a205
 import csv

@@ -41,7 +41,7 @@ from .icl import ZeroShot
 from .lm import LM, LMSource
 from .prompts import choice_strings, get_format, model_prompts, shots_text
 from .splits import arm_name, draw_shared_split, draw_split, in_order_of, noisy_labels, read_arm
-from .store import CELL_SETTINGS, Store, cell_hash, claim, intact, log_event, open_store, write_cell
+from .store import CELL_SETTINGS, Store, cell_hash, claim, intact, log_event, open_store, unfinished, write_cell
 
 # %% ../nbs/api/60_study.ipynb #09d89267
 @dataclass
@@ -592,6 +592,7 @@ def follow(
         except BaseException as e:
             with suppress(OSError): tell(dict(event="study stopped", why=type(e).__name__, finished=len(tell.done)))
             raise
+    if not tell.started and unfinished(store): log_event(store, "study finished", finished=len(tell.done))  # all were there
     tell(dict(event="study finished", finished=len(tell.done)))
 
 # %% ../nbs/api/60_study.ipynb #d71ba801

@@ -78,7 +78,7 @@ def test_an_unfinished_run_says_so(run, capsys):
     log_event(open_store(run), "study started", cells=20)
     log_event(open_store(run), "study stopped", finished=13)
     for command in (["sgr"], ["report"]):
-        assert "last study, of 20 cells, did not end; 13 cells are there" in e2h(capsys, *command, run)[2]
+        assert "its last study, of 20 cells, did not end" in e2h(capsys, *command, run)[2]
     assert "did not end" in (run / "report.html").read_text()
     assert json.loads(e2h(capsys, "runs", "ls", run.parent, "--json")[1])["runs"][0]["ended"] == "no"
     log_event(open_store(run), "study finished", finished=20)
@@ -89,6 +89,16 @@ def test_two_studies_of_one_data_set_are_told_apart(run, capsys):
     shutil.copytree(run, run.parent / "two")
     code, _, err = e2h(capsys, "sgr", run.parent)
     assert code == 1 and "several studies of one data set" in err and str(run.parent / "two") in err
+    shutil.move(run.parent / "two", run / "inner")  # a run folder is one run, whatever else lies in it
+    assert e2h(capsys, "sgr", run)[0] == 0
+
+
+def test_a_torn_log_stops_nothing(run, capsys):
+    (run / "events.jsonl").write_text('{"event": "study star\n{"time": "now", "event": "study stopped", "finished": 3}\n')
+    code, _, err = e2h(capsys, "sgr", run)
+    assert code == 0 and "its last study did not end" in err
+    (run / "events.jsonl").write_text('{"time": "now"}\n')
+    assert e2h(capsys, "runs", "ls", run.parent)[0] == 0
 
 
 def test_runs_ls(run, tmp_path, capsys):
@@ -251,10 +261,13 @@ def test_a_file_without_hardness_says_which_measure_is_taken(tmp_path, capsys):
 def test_a_broken_csv_names_its_line(tmp_path, capsys):
     head = "question,choice_a,choice_b,answer\n" + "what,a,b,A\n" * 3
     for line, words in (("1,000?,a,b,A\n", "line 5 has 5 cells, not 4; put text with commas in double quotes"),
-                        ('"what,a,b,A\n', "a quote that opens on line 5 is never closed")):
+                        ('"what,a,b,A\n', "a quote that opens on line 5 is never closed"),
+                        ('"two\nlines",a,b,A\n1,000?,a,b,A\n', "line 7 has 5 cells, not 4")):
         (tmp_path / "broken.csv").write_text(head + line)
         code, _, err = e2h(capsys, "check", tmp_path / "broken.csv")
         assert code == 1 and f"broken.csv: {words}" in err
+    (tmp_path / "broken.csv").write_text("question,choice_a,choice_b,answer\n1,000?,a,b,A\n1,001?,a,b,A\n")  # all of them
+    assert "line 2 has 5 cells, not 4" in e2h(capsys, "check", tmp_path / "broken.csv")[2]
 
 
 def test_cutoffs_of_ones_own(capsys):

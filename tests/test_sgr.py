@@ -593,6 +593,19 @@ def test_adjusted_p_values_are_those_of_scipy_and_of_the_definition():
     with pytest.raises(ValueError, match="method 'bonferroni' is not known"): adjusted_p(p, "bonferroni")
 
 
+def test_tables_leave_out_what_no_trained_model_was_asked(world):
+    trained = world["train_on"] != "none"
+    halved = world[~trained | world["item_id"].str[-1].isin(list("02468"))]
+    row = accuracy_table(halved).query("method == 'zeroshot' and test == 'hard'").iloc[0]
+    asked = set(halved.loc[halved["train_on"] != "none", "item_id"])
+    same = halved.query("method == 'zeroshot' and level == 'hard'")
+    assert row["accuracy"] == pytest.approx(same.loc[same["item_id"].isin(asked), "correct"].mean())
+    assert row["n_items"] < same["item_id"].nunique()
+    alone = world[~trained].assign(dataset="another")  # never trained on: whole
+    both = accuracy_table(pd.concat([world.assign(dataset="one"), alone])).query("dataset == 'another' and test == 'hard'")
+    assert both["n_items"].iloc[0] == same["item_id"].nunique()
+
+
 def test_post_stratified_levels_have_the_same_mix(world):
     digit = world["item_id"].str[-1].astype(int)
     records = world.assign(subject=np.where(digit < 3 + 3 * (world["level"] == "hard"), "a", "b"))
