@@ -417,6 +417,8 @@ def report_command(
             if args.dataset: raise
             items = None  # one's own data, or data that are not here: the page does without the questions
             why = "the file with them is named by --dataset" if isinstance(e, KeyError) else sentence(e)
+            old = run / "report.html"
+            if old.is_file() and 'class="choices"' in old.read_text("utf-8"): why += "; the page that is replaced had them"
             if not args.quiet: print(f"no questions on the page of {run}: {why}", file=sys.stderr)
         pages.append(str(report(store, items=items, measure=args.measure)))
     return "\n".join([text, "", *(f"report: {page}" for page in pages)]), dict(data, reports=pages)

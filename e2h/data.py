@@ -740,14 +740,15 @@ def misfit(
 def hardness_values(
     frame: pd.DataFrame,  # any frame, N rows
     column: str,          # the column of a measure
+    item_ids: list,       # N names of the items, for the error
 ) -> list[float]:         # N numbers, NaN where the cell is empty
     "Read a column of numbers."
     values = [np.nan if is_missing(value) else value for value in pick(frame, column)]
     numbers_found = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce")
     for row, (value, number) in enumerate(zip(values, numbers_found, strict=True)):
         if np.isnan(number) and not is_missing(value):
-            raise ValueError(f"items[{row}]: {column} is {value!r}, not a number; write numbers, with a "
-                             "decimal point, and leave the cell empty where there is none")
+            raise ValueError(f"items[{row}] ({str(item_ids[row])!r}): {column} is {value!r}, not a number; write numbers, "
+                             "with a decimal point, and leave the cell empty where there is none")
     return numbers_found.astype(float).tolist()
 
 # %% ../nbs/api/00_data.ipynb #f51eaaf1
@@ -822,7 +823,8 @@ def add_hardness(
     for new, column in named.items():
         if new in items.columns:
             raise ValueError(f"hardness cannot be called {new!r}, a column of items; give {{'new name': {column!r}}}")
-    measured = items.assign(**{new: hardness_values(frame, column) for new, column in named.items()})
+    ids = items["item_id"].tolist()
+    measured = items.assign(**{new: hardness_values(frame, column, ids) for new, column in named.items()})
     measured.attrs["no_hardness"] = {new: int(measured[new].isna().sum()) for new in named}
     return measured
 

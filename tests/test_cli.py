@@ -205,6 +205,7 @@ def test_the_next_command_after_a_study_of_ones_own_file(tmp_path, capsys, tiny)
     code, out, err = e2h(capsys, *following[1:])
     page = next((tmp_path / "run").glob("*.html")).read_text("utf-8")
     assert code == 0 and "no questions" not in err and sum(q in page for q in items["question"]) > 10
+    assert "the page that is replaced had them" in e2h(capsys, "report", tmp_path / "run")[2]
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"])
