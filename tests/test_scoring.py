@@ -399,16 +399,16 @@ def test_a_real_shortage_of_memory():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_states_are_streamed_to_disk(tmp_path):
-    "600 items are 150 MB on disk; what grows in memory is one pass."
+    "3,600 items are 900 MB on disk; what grows in memory is one pass, up to 260 MB with bfloat16 in hardware."
     script = Path(__file__).parents[1] / "benchmarks" / "states.py"
     (tmp_path / "models").symlink_to(cache_dir() / "models")
-    done = subprocess.run([sys.executable, script, "600"], capture_output=True, text=True, timeout=300,
+    done = subprocess.run([sys.executable, script, "3600"], capture_output=True, text=True, timeout=300,
                           env={**os.environ, "E2H_CACHE": str(tmp_path)})
     assert done.returncode == 0 and "DAMAGED" not in done.stdout, done.stderr[-2000:]
     on_disk, grown = (int(re.search(rf"{what} (\d+) MB|(\d+) MB {what}", done.stdout).group(g)) for what, g in
                       [("on disk", 2), ("grew by", 1)])
-    assert on_disk == 150 and grown < 75
-    assert 150 * 2**20 + 128 in [file.stat().st_size for file in (tmp_path / "states").iterdir()]
+    assert on_disk == 900 and grown < 450
+    assert 900 * 2**20 + 128 in [file.stat().st_size for file in (tmp_path / "states").iterdir()]
 
 
 def test_an_interrupted_call_leaves_no_states(tiny, tmp_path, monkeypatch):

@@ -29,7 +29,8 @@ Study(items, LM.load("smollm2", dtype="float32"), "fame", [ICL(3), LinearProbe(l
 
 
 def run(folder):
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], stderr=subprocess.PIPE, text=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a job behind & ignores it
 
 
 def test_killed_and_resumed(tmp_path):

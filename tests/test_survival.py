@@ -110,7 +110,7 @@ def test_control_c(tmp_path, small):
     while not (tmp_path / "run" / "events.jsonl").exists() and process.poll() is None: pass
     process.send_signal(signal.SIGINT)
     said = process.communicate()[1]
-    assert process.returncode == 130 and "run the same command again to go on" in said and "Traceback" not in said
+    assert process.returncode == 130 and "run the same study there again to go on" in said and "Traceback" not in said
     assert read_events(open_store(tmp_path / "run"))["event"].tolist()[-1] == "study stopped"
     assert not list(tmp_path.rglob(".writing*"))
     done = subprocess.run([sys.executable, "-c", E2H, *map(str, args), "--json"], capture_output=True, text=True)
