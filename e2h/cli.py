@@ -192,11 +192,13 @@ def cutoffs(
 def measure_of(
     args,   # parsed arguments
     items,  # of one data set
-) -> str:   # the measure that was named, or the first; a note where a file has several
-    "Which measure a command is about."
+) -> str:   # the measure or measures that were named, or the first; a note where a file has several
+    "Which measure a command is about; ValueError for cut-offs of another."
     from e2h.hardness import first_measure, hardness_measures
-    if args.measure: return args.measure
-    first = first_measure(items)
+    first = args.measure or first_measure(items)
+    lost = set(args.cutoffs) - set(words(first))
+    if lost: raise ValueError(f"--cutoffs is of {min(lost)}, but --measure is {first}: name it there, too")
+    if args.measure: return first
     others = [name for name in hardness_measures(items) if name in items and name != first]
     own = items.attrs.get("own", False)
     if own and first not in items:
@@ -217,8 +219,6 @@ def make_studies(
     methods = make_methods(names, args.shots)
     items = [load_data(name) for name in words(args.dataset)]
     measures = words(measure_of(args, items[0]))
-    lost = set(args.cutoffs) - set(measures)
-    if lost: raise ValueError(f"--cutoffs is of {min(lost)}, but --measure is {', '.join(measures)}: name it there, too")
     base = Study(items if len(items) > 1 else items[0], [], measures, list(methods.values()), words(args.train_on),
                  args.n_train, args.n_test, args.seeds, args.noise, words(args.format), cutoffs=args.cutoffs)
     groups = by_quant(names, args.quant) or {None: []}
@@ -343,12 +343,7 @@ def records_of(
     path = Path(source)
     loose = path.suffix.lower() in (".csv", ".parquet") and not path.is_file()
     if loose or path.is_file() and not is_packed(path):
-        try: return read_records(path)
-        except KeyError as e:
-            names = set(str(e).strip("'\"").split("there are: ")[-1].split(", "))
-            if not {"question", "answer"} <= names or "correct" in names: raise
-            raise ValueError(f"{source} holds questions, no answers: ask them first, with e2h study --dataset {source} --out "
-                             "FOLDER, and give the folder") from e
+        return read_records(path)
     runs = [path] if path.is_file() or (path / "study.json").exists() else _runs(path)
     if not runs: raise ValueError(f"{source} is not a run folder (no study.json in it): run e2h study --out {source} first")
     for said in {unfinished(open_store(run)) for run in runs} - {""}: warnings.warn(said, stacklevel=2)
@@ -523,8 +518,6 @@ def check_command(
     items = load_data(args.dataset)
     lm = LM.load(args.model) if args.model else None
     measure = measure_of(args, items)
-    lost = set(args.cutoffs) - {measure}
-    if lost: raise ValueError(f"--cutoffs is of {min(lost)}, but --measure is {measure}: name it there, too")
     page = preflight(items, measure, args.n_train, args.n_test, args.seeds, lm, args.format, args.cutoffs.get(measure))
     return str(page), page.to_dict()
 

@@ -348,8 +348,8 @@ def _context(
     cells, dataset = reported_cells(store, records), _listed(records["dataset"])
     columns = ["method", "train_on", "n_train", "seed", "quant", "n_test", "seconds", "peak_mb", "run_id", "settings"]
     per_level = 20
-    return {"unfinished": unfinished(store).removesuffix("."), "title": f"Easy to hard: {dataset} by {measure}",
-             "dataset": dataset, "measure": measure,
+    return {"unfinished": unfinished(store), "title": f"Easy to hard: {dataset} by {measure}", "dataset": dataset,
+            "measure": measure,
             "subtitle": (f"{_listed(records['model'])}; {records['item_id'].nunique():,} items, "
                          f"{len(records):,} answers"),
             "headlines": [] if table is None else [sentence(row) for _, row in table.iterrows()],

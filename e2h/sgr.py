@@ -580,9 +580,13 @@ def _read_file(
     if kind not in (".csv", ".parquet"): raise ValueError(f"{path.name}: give records as a .csv or a .parquet file")
     if not path.exists(): raise FileNotFoundError(f"there is no file {path}")
     text = dict.fromkeys(["item_id", "cluster", "run_id"], str)  # "007" and "NA" are names, not a number and a hole
-    if kind == ".parquet": return pd.read_parquet(path)
-    try: return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
+    csv = dict(dtype=text, keep_default_na=False, na_values=[""])
+    try: found = pd.read_csv(path, **csv) if kind == ".csv" else pd.read_parquet(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as e: raise ValueError(f"{path.name}: {str(e).strip()}") from e
+    if {"question", "answer"} <= set(found) and "correct" not in found:
+        raise ValueError(f"{path.name} holds questions, no answers: ask them first, with e2h study --dataset {path} --out "
+                         "FOLDER, and give the folder")
+    return found
 
 # %% ../nbs/api/51_tables.ipynb #8e2f150f
 # Methods as people say them
@@ -1100,13 +1104,12 @@ def expected_luck(
 def estimated_luck(
     tested:Design,    # who is tested how often
     seed_sd:float,    # luck of one training draw, as a share
-    n:int=20,         # equally likely estimates
-) -> tuple:           # [n] variance added, [n] what degrees of freedom are reckoned from, see `Luck`
-    "What studies of one design estimate for the luck of an arm, from the smallest estimate to the largest."
+) -> tuple:           # [20] variance added, [20] what degrees of freedom are reckoned from, see `Luck`; [1] of one draw
+    "What studies of one design estimate for the luck of an arm: equally likely values, the smallest first."
     from scipy.stats import chi2
     single, seeds = planned_noise(tested)[1], tested.seeds
     if seeds < 2: return np.zeros(1), np.zeros(1)
-    spread = (seed_sd**2 / seeds + single) * chi2.ppf((np.arange(n) + .5) / n, seeds - 1) / (seeds - 1)
+    spread = (seed_sd**2 / seeds + single) * chi2.ppf((np.arange(20) + .5) / 20, seeds - 1) / (seeds - 1)
     added = np.maximum(spread - single, 0)
     return added, (spread + (seeds - 2) * added) / (seeds - 1)
 
@@ -1116,8 +1119,7 @@ def chance(
     gains,            # [2] true gains of easy and hard data, as shares
     seed_sd:float,    # luck of one training draw, as a share
     contrast,         # [2] weights of the gains
-    right:float=.975, # one-sided confidence of the test
-) -> float:           # probability that the test finds the contrast above 0
+) -> float:           # probability that a two-sided test at 5 % finds the contrast above 0
     "Power of the t-test of a contrast, the mean over what studies estimate for their luck."
     from scipy.stats import nct, t
     (shared, single), seeds, df = planned_noise(tested), tested.seeds, planned_clusters(tested) - 1
@@ -1128,7 +1130,7 @@ def chance(
     def of_both(one): return weight[0] * one[:, None] + weight[1] * one  # every pair of estimates
     total = items + of_both(added)
     worth = total**2 / (items**2 / df + ((weight[0] * noise[:, None])**2 + (weight[1] * noise)**2) / max(seeds - 1, 1))
-    edge = t.ppf(right, np.maximum(worth, 1)) * np.sqrt(total) / true
+    edge = t.ppf(.975, np.maximum(worth, 1)) * np.sqrt(total) / true
     return float(nct.sf(edge, df, contrast @ np.array(gains) / true).mean())
 
 # %% ../nbs/api/53_power.ipynb #6a47bfca

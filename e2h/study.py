@@ -533,10 +533,7 @@ def run_study(
         parts[part.items.attrs["dataset"]] = Part(levelled_items(part), store)
     worker.parts = parts
     events = run_here(cells, worker) if executor == "serial" else run_on_ray(cells, parts, executor)
-    try: follow(events, open_store(out), cells, progress, callback)
-    except KeyboardInterrupt as stop:
-        stop.add_note(f"stopped; finished cells are kept in {out}: run the same study there again to go on")
-        raise
+    follow(events, open_store(out), cells, progress, callback)
     return open_store(out).records() if many else store.records(listed(study.measure)[0])
 
 # %% ../nbs/api/60_study.ipynb #a3d8c35e
@@ -576,14 +573,13 @@ def follow(
     "Carry a study through: move the bar, write the log, tell the callback; say it when the study stops early."
     from tqdm.auto import tqdm
     tell = Teller(store, len(cells), callback)
-    shared = os.path.commonprefix([cell.title for cell in cells])
-    known = shared.rfind(": ") + 2 if ": " in shared else 0  # data set and model, where there is one of each
+    known = "".join(os.path.commonprefix([cell.title for cell in cells]).rpartition(": ")[:2])  # one data set and model
     layout = "{desc}: {n}/{total} cells |{bar}| {elapsed} elapsed{postfix}"
     with tqdm(total=len(cells), disable=not progress, dynamic_ncols=True, bar_format=layout) as bar:
         try:
             for event in events:
                 tell(event)
-                if event["event"] == "cell started": bar.set_description_str(event["cell"][known:])
+                if event["event"] == "cell started": bar.set_description_str(event["cell"].removeprefix(known))
                 if event["event"] not in DONE: continue
                 bar.update()
                 if bar.disable or event["event"] == "cell found": continue
@@ -591,6 +587,8 @@ def follow(
                 bar.set_postfix_str(f"about {left:.0f} min left" if left > .5 else "", refresh=False)
         except BaseException as e:
             with suppress(OSError): tell(dict(event="study stopped", why=type(e).__name__, finished=len(tell.done)))
+            if isinstance(e, KeyboardInterrupt):
+                e.add_note(f"stopped; finished cells are kept in {store.path}: run the same study there again to go on")
             raise
     if not tell.started and unfinished(store): log_event(store, "study finished", finished=len(tell.done))  # all were there
     tell(dict(event="study finished", finished=len(tell.done)))

@@ -93,6 +93,22 @@ def test_two_studies_of_one_data_set_are_told_apart(run, capsys):
     assert e2h(capsys, "sgr", run)[0] == 0
 
 
+def test_two_studies_of_one_data_set_by_other_measures(run, capsys):
+    other = run.parent / "two"
+    shutil.copytree(run, other)
+    for file in (other / "cells").iterdir(): file.unlink()
+    items = open_store(run).items.rename(columns={"fame": "hops", "level_fame": "level_hops"})
+    (other / "study.json").unlink(), (other / "items.parquet").unlink()
+    claim(open_store(other), open_store(run).settings | {"measures": ["hops"]}, items)
+    shutil.copytree(run / "cells", other / "cells", dirs_exist_ok=True)
+    assert e2h(capsys, "sgr", run.parent, "--measure", "fame")[:2] == e2h(capsys, "sgr", run, "--measure", "fame")[:2]
+
+
+def test_a_study_of_several_data_sets_logs_above_its_runs(run, capsys):
+    log_event(open_store(run.parent), "study started", cells=30)
+    assert f"{run.parent} is not finished: its last study, of 30 cells, did not end" in e2h(capsys, "sgr", run)[2]
+
+
 def test_a_torn_log_stops_nothing(run, capsys):
     (run / "events.jsonl").write_text('{"event": "study star\n{"time": "now", "event": "study stopped", "finished": 3}\n')
     code, _, err = e2h(capsys, "sgr", run)

@@ -53,6 +53,14 @@ print(sgr_table(load_results("worldquiz")).to_string())
     assert "probe" in table and "icl" in table
 
 
+def test_a_folder_of_its_name_hides_nothing(tmp_path):
+    "A clone e2h/ lies where Python starts: no package, and not to be taken for one."
+    (tmp_path / "e2h").mkdir()
+    script = "import e2h; from e2h.data import load_items; print(e2h.__version__, len(load_items('worldquiz')))"
+    p = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert p.returncode == 0 and p.stdout, p.stderr
+
+
 def test_model_without_the_extra(light):
     "Asking for a model says which extra to install."
     p = light("python", "-c", "from e2h.lm import LM; LM.load('smollm2')", check=False)

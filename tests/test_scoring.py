@@ -399,7 +399,7 @@ def test_a_real_shortage_of_memory():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_states_are_streamed_to_disk(tmp_path):
-    "3,600 items are 900 MB on disk; what grows in memory is one pass, up to 260 MB with bfloat16 in hardware."
+    "3,600 items are 900 MB on disk; what grows in memory is one pass, some 260 MB with bfloat16 in hardware."
     script = Path(__file__).parents[1] / "benchmarks" / "states.py"
     (tmp_path / "models").symlink_to(cache_dir() / "models")
     done = subprocess.run([sys.executable, script, "3600"], capture_output=True, text=True, timeout=300,

@@ -11,7 +11,7 @@ import pytest
 from e2h.data import load_items
 from e2h.icl import ICL
 from e2h.lm import LMSource
-from e2h.store import open_store
+from e2h.store import log_event, open_store, unfinished
 from e2h.study import Study
 
 pytest.importorskip("torch")
@@ -51,6 +51,9 @@ def test_killed_and_resumed(tmp_path):
     assert len(after) == 9 and all(after[name] == at for name, at in stopped[1].items())
     whole, resumed = (open_store(tmp_path / name).records() for name in ("whole", "killed"))
     pd.testing.assert_frame_equal(whole, resumed)
+    log_event(open_store(folder), "study started", cells=9)  # as if killed behind its last cell
+    assert unfinished(open_store(folder)) and run(folder).wait() == 0
+    assert not unfinished(open_store(folder))
 
 
 def e2h(*args):
