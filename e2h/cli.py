@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['READERS', 'DATASET', 'CUTOFFS_HELP', 'make_methods', 'by_quant', 'load_data', 'look_into', 'own_measures', 'as_json',
            'as_table', 'as_prose', 'words', 'numbers', 'sizes', 'shares', 'cutoffs', 'measure_of', 'make_studies',
-           'warn_of_stops', 'duration', 'plan_of', 'memory_of', 'plan_command', 'study_command', 'records_of', 'tables',
-           'sgr_command', 'same_questions', 'report_command', 'runs_command', 'show_runs', 'with_model_measures',
-           'hardness_command', 'check_command', 'parser', 'grid_arguments', 'plan_arguments', 'study_arguments',
-           'source_arguments', 'runs_arguments', 'check_arguments', 'hardness_arguments', 'main', 'sentence']
+           'warn_of_stops', 'duration', 'amount', 'plan_of', 'memory_of', 'plan_command', 'study_command', 'records_of',
+           'tables', 'sgr_command', 'same_questions', 'report_command', 'runs_command', 'show_runs',
+           'with_model_measures', 'hardness_command', 'check_command', 'parser', 'grid_arguments', 'plan_arguments',
+           'study_arguments', 'source_arguments', 'runs_arguments', 'check_arguments', 'hardness_arguments', 'main',
+           'sentence']
 
 # %% ../nbs/api/64_cli.ipynb #a57088dd
 import argparse
@@ -231,12 +232,12 @@ def warn_of_stops(
 ) -> None:     # one warning for each thing that `e2h check` would stop at
     "Say what is wrong with data of one's own before they are used."
     from e2h.preflight import preflight
-    for part in study.parts:
-        items, measure = part.items, part.measure[0]
-        if not items.attrs.get("own"): continue
-        found = preflight(items, measure, 1, study.n_test, study.seeds, cutoffs=study.cutoffs.get(measure)).problems
-        for row in found[found["grade"] == "stop"].itertuples():
-            warnings.warn(f"{row.problem}. Mend: {row.mend}", stacklevel=2)
+    own = [(part.items, measure) for part in study.parts for measure in part.measure if part.items.attrs.get("own")]
+    found = {}  # what is wrong by several measures is said once
+    for items, measure in own:
+        problems = preflight(items, measure, 1, study.n_test, study.seeds, cutoffs=study.cutoffs.get(measure)).problems
+        found |= problems[problems["grade"] == "stop"].set_index("problem")["mend"].to_dict()
+    for problem, mend in found.items(): warnings.warn(f"{problem}. Mend: {mend}", stacklevel=2)
 
 # %% ../nbs/api/64_cli.ipynb #5d0c7a1e
 def duration(
@@ -246,6 +247,13 @@ def duration(
     if seconds < 60: return "less than a minute"
     if seconds < 90: return "a minute"
     return f"{seconds / 60:,.0f} minutes" if seconds < 7200 else f"{seconds / 3600:,.1f} hours"
+
+# %% ../nbs/api/64_cli.ipynb #6fb6b364
+def amount(
+    number:float,  # at least 0, or NaN
+) -> str:          # with two digits behind the point; empty for NaN
+    "Write a number so that little is not none."
+    return "" if number != number else "<0.01" if 0 < number < .005 else f"{number:,.2f}"
 
 # %% ../nbs/api/64_cli.ipynb #182b515c
 def plan_of(
@@ -263,12 +271,13 @@ def plan_of(
     elif nameless: hours = f"GPU-hours unknown (no size in the name of {', '.join(nameless)})"
     else:
         cpu = duration(3600 * total["GPU-hours"] * SPEED / CPU_SPEED)
-        hours = (f"about {total['GPU-hours']:,.2f} GPU-hours at 100 TFLOP/s (on two CPU cores {cpu} in float32, less with "
+        hours = (f"{amount(total['GPU-hours'])} GPU-hours at 100 TFLOP/s (on two CPU cores {cpu} in float32, less with "
                  "bfloat16 in hardware)")
     memory, lines = memory_of(words(args.model))
-    shown = table.rename(columns={"million tokens": "Mtokens"}).round({"Mtokens": 2, "GPU-hours": 4, "MB": 2})
-    text = as_prose(f"{total['cells']:.0f} cells, {total['answers']:,.0f} answers, {total['million tokens']:,.1f} million "
-                    f"tokens, {hours} and about {total['MB']:,.1f} MB of records")
+    shown = table.assign(**{name: table[name].map(amount) for name in ["million tokens", "GPU-hours", "MB"]})
+    text = as_prose(f"{total['cells']:.0f} cells, {total['answers']:,.0f} answers, {amount(total['million tokens'])} million "
+                    f"tokens, {hours} and {amount(total['MB'])} MB of records")
+    shown = shown.rename(columns={"million tokens": "Mtokens"})
     return f"{as_table(shown)}\n\n{text}\n\n{lines}", dict(plan=as_json(table), total=total.to_dict(), memory=memory)
 
 # %% ../nbs/api/64_cli.ipynb #6a89fe09
@@ -573,7 +582,7 @@ def grid_arguments(
                         "zero-shot is always there")
     p.add_argument("--train-on", default="easy,hard", help="some of easy, medium, hard, all, mixtures such as "
                    "easy:0.5+hard:0.5; in quotes with an order, 'all easy-first'")
-    p.add_argument("--noise", type=shares, default=[0.], help="shares of wrong labels in training, with commas")
+    p.add_argument("--noise", type=shares, default="0", help="shares of wrong labels in training, with commas")
     p.add_argument("--n-train", type=numbers, default=160, help="training items of probe and qlora; several with commas")
     p.add_argument("--n-test", type=int, help="test items per level (half of each level, at most 600; a level that cannot "
                    "spare 50 needs a number here)")

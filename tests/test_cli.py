@@ -261,12 +261,16 @@ def test_check_says_what_is_wrong(tmp_path, capsys):
 def test_a_study_says_what_check_would_stop_at(tmp_path, capsys, tiny):
     items = load_items("worldquiz").dropna(subset="fame").iloc[::4]
     twice = pd.concat([items, items.assign(item_id=items["item_id"] + "-again", cluster=items["item_id"])])
-    twice[["item_id", "question", "choices", "answer", "fame", "cluster"]].to_parquet(tmp_path / "twice.parquet")
+    twice = twice.reset_index(drop=True).assign(turn=np.arange(len(twice)) % 3)
+    twice.loc[twice["turn"] == 2, "answer"] = 0  # by this measure, hard answers stand in one place
+    twice[["item_id", "question", "choices", "answer", "fame", "turn", "cluster"]].to_parquet(tmp_path / "twice.parquet")
     tiny("llama").model.save_pretrained(tmp_path / "model")
     tiny("llama").tokenizer.save_pretrained(tmp_path / "model")
     code, _, err = e2h(capsys, "study", "--dataset", tmp_path / "twice.parquet", "--model", tmp_path / "model", "--methods",
-                       "answer_prior", "--n-train", 20, "--seeds", 1, "--out", tmp_path / "run", "--quiet")
-    assert code == 0 and "items share question and answer with an item of another cluster" in err
+                       "answer_prior", "--n-train", 20, "--seeds", 1, "--out", tmp_path / "run", "--quiet", "--measure",
+                       "fame,turn")
+    assert code == 0 and err.count("items share question and answer with an item of another cluster") == 1
+    assert "is right in 100.0 % of hard items" in err  # by the second measure alone
 
 
 def test_a_file_without_hardness_says_which_measure_is_taken(tmp_path, capsys):
