@@ -273,11 +273,13 @@ def cells_of(
 ) -> list[Cell]:      # zero-shot first
     "The cells of one model and one format."
     methods = [m for m in study.methods if study.format or m.format == format]
-    everyone, name = sorted(levelled_items(study)["item_id"]), study.items.attrs["dataset"]
+    asked = levelled_items(study)["item_id"] if study.arms is None else \
+        {item for split in study.arms.values() for item in split.test_ids}
     floors = own_floors(study, methods, format) if study.arms is None else []
     there = {floor.name for floor in floors}
     floors += [dataclasses.replace(m, format=format) for m in methods if isinstance(m, ZeroShot) and m.name not in there]
-    cells = [Cell(name, lm, floor, "none", None, 0, [], everyone) for floor in floors]
+    name = study.items.attrs["dataset"]
+    cells = [Cell(name, lm, floor, "none", None, 0, [], sorted(asked)) for floor in floors]
     rule = "paper" if study.original else "exact"
     for method in (m for m in methods if not isinstance(m, ZeroShot)):
         sizes, method = n_items(study, method), dataclasses.replace(method, format=format)

@@ -258,6 +258,13 @@ def test_a_study_gives_the_same_outcomes(lm, quiz, method, tmp_path):
     with pytest.raises(ValueError, match="nothing to compare"): sgr_table(records)  # no easy and hard arms
 
 
+def test_zero_shot_is_asked_what_arms_of_ones_own_test(lm, quiz, tmp_path):
+    ids = quiz["item_id"].tolist()
+    arms = {(None, 0, "x", 3): Split(ids[:3], ids[5:9]), (None, 1, "x", 3): Split(ids[5:8], ids[8:12])}
+    records = Study(quiz, lm, "fame", [ZeroShot(), ICL(3)], arms=arms).run(tmp_path / "run", progress=False)
+    assert sorted(records.query("method == 'zeroshot'")["item_id"]) == sorted(ids[5:12])
+
+
 def test_arms_of_ones_own_are_checked(lm, quiz):
     splits = learning_splits(quiz, sizes=(3,), seeds=1, folds=2)
     with pytest.raises(KeyError, match="names .* items that the study has not, such as"):

@@ -40,11 +40,11 @@ def zero_shot(out, lm, name, format):
     Study(load_items(name), lm, measures, [], format=format).run(out)
 
 
-def say_power(items, measures, seeds):
+def say_power(items, measures, seeds, n_test=600):
     "What the hard items can show, before anything is run."
     for measure in measures:
         hard = items[(item_levels(items, measure) == "hard").to_numpy()]
-        tested, clusters = min(len(hard) // 2, 600), hard["cluster"].nunique() / len(hard)
+        tested, clusters = min(len(hard) // 2, n_test), hard["cluster"].nunique() / len(hard)
         items_in_all = round(len(hard) * (1 - (1 - tested / len(hard))**seeds))  # tested by some draw
         found = power(items_in_all, .1, seeds, clusters=round(clusters * items_in_all), tested=tested / items_in_all)
         print(f"{items.attrs['dataset']} by {measure}: {tested} hard items a draw, {seeds} draws; smallest gap with 80 % "
@@ -129,6 +129,7 @@ def used_items(items, splits):
 def thoughts(out, lm, name, n_test, method):
     "One draw of chains of thought on some items of each level; adapters on weights of four bits."
     items, methods = load_items(name), [ZeroShot(cot=True), method]
+    say_power(items, ["steps"], 1, n_test)
     arms = Study(items, lm, "steps", methods, n_test=n_test, seeds=1).splits
     if isinstance(method, QLoRA): lm = in_four_bits(lm)
     Study(used_items(items, arms), lm, "steps", methods, arms=arms).run(out)
