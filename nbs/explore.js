@@ -2,7 +2,7 @@
 (() => {
   const { costs, errors, entries } = window.e2hExplore;
   const at = (id) => document.getElementById(`explore-${id}`);
-  const percent = (x) => `${(100 * x).toFixed(0)} %`;
+  const percent = (x) => `${x < 0 ? "−" : ""}${Math.abs(100 * x).toFixed(0)} %`;
   const points = (x) => `${x < 0 ? "−" : "+"}${Math.abs(100 * x).toFixed(1)}`;
   const span = (low, high) => `[${points(low)}, ${points(high)}]`;
   const unique = (values) => [...new Set(values)];

@@ -171,9 +171,23 @@ def test_the_theme_is_kept_on_the_next_page(address, tab, visits):
 def test_search_leads_to_the_page(address, tab, built):
     tab.set_viewport_size(DESK)
     tab.goto(address)
-    tab.locator("#quarto-search input").fill("sgr")
+    for _ in range(2):  # both themes
+        toggle(tab)
+        tab.locator("#quarto-search input").fill("")
+        tab.locator("#quarto-search input").fill("sgr")
+        tab.locator(".search-result-text").first.wait_for()
+        assert tab.evaluate(CONTRAST) == []
     tab.locator("#quarto-search a[href*='api/sgr.html']").first.click()
     tab.wait_for_url("**/api/sgr.html*")
+
+
+def test_a_wide_figure_can_be_read_on_a_phone(address, tab, built):
+    tab.set_viewport_size(PHONE)
+    tab.goto(f"{address}paper/the_question.html")
+    box = tab.locator("main .full-size img").first.bounding_box()
+    assert box["height"] >= 200 and box["width"] > PHONE["width"] and tab.evaluate(TOO_WIDE) == []
+    picture = tab.locator("main .full-size").first.get_attribute("href")
+    assert tab.request.get(f"{address}paper/{picture}").headers["content-type"] == "image/png"
 
 
 def explore_data():

@@ -4,7 +4,8 @@
 2. Pages that are made from other files join them: GENERATED names them, and _quarto.yml gives them their place.
 3. Quarto renders _proc/ where it is installed, otherwise smalldocs. Both read _quarto.yml. smalldocs needs two bridges:
    pages take the names that nbdev links to (api/00_data.ipynb -> api/data.html), formulas become MathML here.
-4. In the pages names in code link to the API, links become relative, and nothing is fetched from other hosts.
+4. In the pages names in code link to the API, figures to their full size, links become relative, and nothing is fetched
+   from other hosts.
 """
 import ast
 import base64
@@ -33,6 +34,7 @@ SOURCE = re.compile(r"\[source\]\(\S+/blob/\w+/(\S+?)#L(\d+)\)")
 MATH = re.compile(r'<span class="math (inline|display)">\s*\\[(\[](.*?)\\[)\]]\s*</span>', re.S)
 CDN = re.compile(r"<(script|link)\b[^>]*https://cdn\.[^>]*>(</script>)?")
 FONTS = re.compile(r"""@import\s*(url\([^)]*\)|"[^"]*"|'[^']*')[^;]*;""")
+FIGURE = re.compile(r'<img\b[^>]*?\bsrc="(data:image/png;base64,[^"]+|[^"]+_files/figure-html/[^"]+)"[^>]*>')
 CODE = re.compile(r'(<pre class="sourceCode python[^>]*>\s*<code[^>]*>)(.*?)(</code>)', re.S)
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 THUMBNAIL = 480  # pixels
@@ -303,6 +305,24 @@ def relative_links(html, depth, base):
     return re.sub(rf'\b(href|src)="(?:{re.escape(base)}/?|/(?!/))', rf'\1="{up or "./"}', html)
 
 
+def enlargeable(html, page):
+    "Figures that lead to their pictures in full size, each in a file of its own; how wide they are is said to styles.css."
+    from PIL import Image
+
+    count = iter(range(1, 1000))
+    def linked(m):
+        if m[1].startswith("data:"):
+            file = page.with_name(f"{page.stem}_files") / f"figure-{next(count)}.png"
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(base64.b64decode(m[1].partition(",")[2]))
+        else: file = page.parent / unquote(m[1])
+        src = file.relative_to(page.parent).as_posix()
+        width, height = Image.open(file).size
+        image = m[0].replace(m[1], src).replace("<img ", f'<img style="--ratio: {width / height:.2f}" ', 1)
+        return f'<a class="full-size" href="{src}" title="Full size">{image}</a>'
+    return FIGURE.sub(linked, html)
+
+
 def broken_links():
     "Links and anchors inside _docs that lead nowhere, as 'page -> target'."
     pages = {p: p.read_text("utf-8") for p in OUT.rglob("*.html")}
@@ -330,7 +350,8 @@ def finish(pages, config):
     names = {page_name(p): api_names(p) for p in pages}
     for page in OUT.rglob("*.html"):
         path = page.relative_to(OUT)
-        html = link_code(link_calls(mathml(page.read_text("utf-8"))), names.get(path, {}))
+        html = enlargeable(page.read_text("utf-8"), page)
+        html = link_code(link_calls(mathml(html)), names.get(path, {}))
         page.write_text(relative_links(html, len(path.parts) - 1, config.doc_host + config.doc_baseurl), "utf-8")
     for css in OUT.rglob("*.css"):
         css.write_text(FONTS.sub("", css.read_text("utf-8")), "utf-8")
@@ -361,7 +382,8 @@ def build():
     names = sorted(str(p.relative_to(OUT)) for p in OUT.rglob("*.html"))
     yield from (f"{n} is not in the sidebar of _quarto.yml" for n in names if n not in home)
     yield from (f"broken link: {x}" for x in sorted(broken_links()))
-    print(f"  {len(names)} pages built with {'Quarto' if quarto else 'smalldocs'}: {OUT.relative_to(ROOT)}/index.html")
+    print(f"  {len(names)} pages built with {'Quarto' if quarto else 'smalldocs'}: {OUT.relative_to(ROOT)}/index.html "
+          f"(with its search: python -m http.server -d {OUT.relative_to(ROOT)})")
 
 
 if __name__ == "__main__":

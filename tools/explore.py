@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from e2h.costs import Labels, arm_at, compare_costs
+from e2h.report import MEASURE_WORDS
 from e2h.sgr import item_clusters, sgr, to_matrix
 from e2h.store import atomic, open_store
 
@@ -43,8 +44,9 @@ def entries(data, measure, file):
         if not (r["noise"] > 0).any(): continue
         budget = int(r.loc[r["noise"] > 0, "n_train"].max())
         prices = [[compare_costs(r, budget, Labels(cost, *errors)) for cost in COSTS] for errors in ERRORS]
-        yield dict(data=data, measure=measure, method=title, budget=budget, hard_items=int(r["item_id"].nunique()),
-                   seeds=int(r["seed"].nunique()), sgr=[ratio(r, zero, item_clusters(hard), errors) for errors in ERRORS],
+        yield dict(data=data, measure=MEASURE_WORDS[measure], method=title, budget=budget,
+                   hard_items=int(r["item_id"].nunique()), seeds=int(r["seed"].nunique()),
+                   sgr=[ratio(r, zero, item_clusters(hard), errors) for errors in ERRORS],
                    prices=[[[rounded(c[what]) for what in ("difference", "low", "high")] for c in row] for row in prices])
 
 
