@@ -65,11 +65,11 @@ def load_data(
     if not endings: raise ValueError(f"{name}: only .csv, .jsonl and .parquet files are read, the first two also as .gz")
     if not Path(name).is_file(): raise FileNotFoundError(f"{name}: there is no such file")
     look = look_into(name, endings[-1])
-    choices = "choices" if "choices" in look else [c for c in look if str(c).startswith("choice")]
     kept = {c: c for c in ("item_id", "cluster", "rationale") if c in look}
-    asked = ["question", "answer", *kept, *([choices] if isinstance(choices, str) else choices)]
-    measures = own_measures(name, look.drop(columns=asked))
-    items = getattr(data, READERS[endings[-1]])(name, choices=choices, hardness=measures, **kept)
+    if "id" in look: kept.setdefault("item_id", "id")
+    asked = {"question", "answer", *kept.values()}
+    measures = own_measures(name, look[[c for c in look if c not in asked and not str(c).startswith("choice")]])
+    items = getattr(data, READERS[endings[-1]])(name, hardness=measures, **kept)
     items.attrs["own"] = True  # whatever its name
     return items
 
@@ -369,21 +369,21 @@ def tables(
 ) -> tuple:                 # text, JSON values
     "Accuracies on hard items and the SGR table."
     from e2h.report import format_accuracies
-    from e2h.sgr import accuracy_table, describe_method, format_sgr_table, sgr_table
+    from e2h.sgr import accuracy_table, describe_method, format_sgr_table, on_level, sgr_table
     records = records_of(source, measure)
-    accuracies = accuracy_table(records).query("test == 'hard'")
-    title = as_prose("Accuracy on hard test items [95 % interval]; zero-shot counts an item once here, and in the next table "
-                     "as often as draws tested it")
-    text = f"{title}\n\n{as_table(format_accuracies(accuracies))}"
+    accuracies = accuracy_table(on_level(records, "hard")).query("test == 'hard'")
+    title, text = "Accuracy on hard test items [95 % interval]", as_table(format_accuracies(accuracies))
     data = dict(accuracy=as_json(accuracies), sgr=[])
     try: table = sgr_table(records)
-    except ValueError as e: return f"{text}\n\nno supervision gap yet: {e}", data
+    except ValueError as e: return f"{title}\n\n{text}\n\nno supervision gap yet: {e}", data
+    twice = as_prose(f"{title}; zero-shot counts an item once here, and in the next table as often as draws tested it")
     data["sgr"] = as_json(table)
     left_out = "".join(f"\nNot compared, as it has no easy or no hard arm: {describe_method(row)}."
                        for row in table.attrs["skipped"])
-    title = "Supervision gap recovered, (easy - zero-shot) / (hard - zero-shot) on hard test items"
+    title = as_prose("Supervision gap recovered, (easy - zero-shot) / (hard - zero-shot) on hard test items; net: with "
+                     "random labels in the place of zero-shot; p: that easy training does as zero-shot, or as hard training")
     said = as_prose(table.describe() + left_out)
-    return f"{text}\n\n{title}\n\n{as_table(format_sgr_table(table))}\n\n{said}", data
+    return f"{twice}\n\n{text}\n\n{title}\n\n{as_table(format_sgr_table(table))}\n\n{said}", data
 
 # %% ../nbs/api/64_cli.ipynb #a9c7dd8f
 def sgr_command(
@@ -557,7 +557,7 @@ def parser() -> argparse.ArgumentParser:  # with all subcommands
     study_arguments(command("study", study_command, "compute a study into a run folder; go on where it stopped"))
     hardness_arguments(command("hardness", hardness_command, "levels of every hardness measure, and how far they agree"))
     source_arguments(command("sgr", sgr_command, "accuracies and SGR of a run or of any file of records"))
-    report = command("report", report_command, "write the report page of a run")
+    report = command("report", report_command, "write a run's page, report.html in its folder")
     source_arguments(report)
     report.add_argument("--dataset", help="file with the questions, for data of one's own (see e2h study --dataset)")
     runs_arguments(command("runs", runs_command, "list runs, or show one"))
@@ -634,7 +634,7 @@ def runs_arguments(
     p:argparse.ArgumentParser,  # a parser
 ) -> None:
     "Arguments of `e2h runs`."
-    p.add_argument("verb", choices=["ls", "show"], help="list the runs below a folder, or show one run")
+    p.add_argument("verb", choices=["ls", "show"], metavar="{ls,show}", help="list the runs below a folder, or show one run")
     p.add_argument("path", nargs="?", default="runs", help="a folder; a run folder or packed study to show")
 
 # %% ../nbs/api/64_cli.ipynb #ef8b659a

@@ -45,7 +45,8 @@ def choices_fault(
     "Say what is wrong with the choices of one item."
     if not isinstance(choices, (list, tuple, np.ndarray)):
         missing = choices is None or choices is pd.NA or choices != choices
-        return f"choices {'are missing' if missing else f'is {choices!r}, not a list'}; give a list of strings"
+        wrong = "are missing" if missing else f"is {choices!r}, not a list"
+        return f"choices {wrong}; give a list of strings, or a column for each choice"
     for number, choice in enumerate(choices):
         if not isinstance(choice, str) or not choice.strip():
             return f"choices[{number}] is {choice!r}; every choice must be non-empty text"
@@ -733,7 +734,8 @@ def misfit(
     if is_missing(answer):
         return "answer is missing; give the right answer or drop the item"
     mend = f"give an index (0-{n - 1}), a letter (A-{chr(64 + n)}) or the text of the choice, in one way throughout"
-    wrong = f"no {best}, unlike others" if best else f"none of its {n} choices"
+    letter = isinstance(answer, str) and len(answer) == 1 and answer.isalpha() and "letter" in (best or "letter")
+    wrong = f"no {best}, unlike others" if best and not letter else f"none of its {n} choices"
     return f"answer is {answer!r}, which is {wrong}; {mend}"
 
 # %% ../nbs/api/00_data.ipynb #7cfad411
@@ -772,7 +774,7 @@ def own_choices(
 def from_frame(
     frame: pd.DataFrame,         # your questions, N rows
     question: str = "question",  # column of the question; "a.b" is the field b of column a, here and below
-    choices=None,                # column of lists, or list of columns, one per choice; none for yes/no and free text
+    choices=None,                # column of lists, or list of columns, one per choice (choices, choice...); else yes/no
     answer: str = "answer",      # column of the right answer: index, letter, number from 1, true/false or text
     hardness=None,               # column(s) of measures: a name, a list of names, or a dict of new name -> column
     item_id: str | None = None,  # column of identifiers; by default the data set's name and the row
@@ -784,6 +786,8 @@ def from_frame(
     "Make items of a frame whose columns have other names."
     if not len(frame):
         raise ValueError("the data are empty; give at least one row")
+    if choices is None and not free_text:  # under their usual names
+        choices = "choices" if "choices" in frame else [c for c in frame if str(c).startswith("choice")] or None
     ids = [f"{dataset}/{row}" for row in range(len(frame))] if item_id is None else pick(frame, item_id)
     answers = pick(frame, answer)
     items = pd.DataFrame({"item_id": ids, "question": pick(frame, question)})

@@ -14,8 +14,8 @@ import textwrap
 import numpy as np
 import pandas as pd
 from .hardness import MEASURES, cuttable_measures, item_levels, level_counts, measure as hardness, measure_label
-from .sgr import BASE, FLOORS, PLACEBOS, SETTINGS, accuracy_table, describe_method, floor_rows, in_order, like, \
-    read_records, sgr_table
+from .sgr import BASE, FLOORS, PLACEBOS, SETTINGS, accuracy_table, chance_accuracy, describe_method, floor_rows, \
+    in_order, like, on_level, read_records, sgr_table, tested_items
 
 # %% ../nbs/api/52_plots.ipynb #ae9ced47
 COLOURS = {"none": "#7d8590", "easy": "#2f7fc1", "medium": "#1a936f", "hard": "#d4600c", "all": "#9a6fb0"}
@@ -82,29 +82,23 @@ def plot_accuracy(
     records,          # frame or path
     test:str="hard",  # level of the test items: easy, medium, hard or all
 ):                    # matplotlib figure
-    "Accuracy of each method by training level, with the zero-shot line."
-    table = accuracy_table(_on_level(records, test)).query("test == @test")
+    "Accuracy of each method by training level, with lines for zero-shot and for chance, where the records tell it."
+    records = read_records(records)
+    chosen = records if test == "all" else on_level(records, test)
+    table, chance = accuracy_table(chosen).query("test == @test"), 100 * chance_accuracy(chosen)
     panels = _panels(table[table["train_on"] != "none"])
     figure, axes = new_figure(len(panels), 1.2 + 1.95 * len(panels), 4)
     for ax, (label, rows) in zip(axes, panels):
         zero_shot = _same_base(floor_rows(table, rows["method"].iloc[0]), rows.iloc[0])
         _draw_bars(ax, pd.concat([zero_shot, rows]))
+        ax.axhline(chance, color=INK, lw=1, ls=":")
         ax.set_title(label.replace(" (", "\n("), fontsize=10, color=INK)
+    if chance == chance: axes[-1].annotate("chance", (1, chance), (3, 0), xycoords=("axes fraction", "data"), va="center",
+                                           textcoords="offset points", fontsize=9, color=INK)
     axes[0].set(ylabel=f"accuracy on {test} items (%)", ylim=(0, 1.08 * axes[0].get_ylim()[1]))  # room for the values
     figure.supxlabel("trained on", fontsize=10, color=INK)
     _message(figure, _accuracy_message(panels, test))
     return figure
-
-# %% ../nbs/api/52_plots.ipynb #fc545bd6
-def _on_level(
-    records, test
-) -> pd.DataFrame: # records of the test items asked for
-    "Answers to the items of one level."
-    records = read_records(records)
-    chosen = records if test == "all" else records[records["level"] == test]
-    if chosen.empty: raise ValueError(f"records: no answer to {test} items; "
-                                      f"levels are {', '.join(map(str, records['level'].dropna().unique()))}")
-    return chosen
 
 # %% ../nbs/api/52_plots.ipynb #ed14524e
 def _dataset(frame):
@@ -155,7 +149,8 @@ def _accuracy_message(
     points = [100 * (mean["easy"] - mean["hard"]) for mean in means if {"easy", "hard"} <= set(mean.index)]
     if not points: return f"Accuracy on {test} items by method"
     span = f"{min(points):+.1f}" if len(points) == 1 else f"{min(points):+.1f} to {max(points):+.1f}"
-    return f"On {test} items, easy-trained minus hard-trained is {span} points"
+    gold = " by true labels" * any(rows["method"].iloc[0] in PLACEBOS.values() for _, rows in panels)
+    return f"On {test} items, easy-trained minus hard-trained is {span} points{gold}"
 
 # %% ../nbs/api/52_plots.ipynb #c5257d55
 def _message(
@@ -199,7 +194,7 @@ def plot_hardness(
     bins:int=6,           # bins of a measure with many values
 ):                        # matplotlib figure
     "Accuracy along the hardness measure: zero-shot, easy-trained and hard-trained, a panel per method."
-    records = read_records(records)
+    records = tested_items(read_records(records))
     if "value" not in records: raise KeyError("records: column 'value' is missing; read the records with a measure")
     keys = [key for key in SETTINGS if key in records]
     trained = in_order(records[~records["method"].isin([*FLOORS, *PLACEBOS.values()])])
@@ -209,8 +204,8 @@ def plot_hardness(
     for ax, (label, rows) in zip(axes, panels):
         _draw_lines(ax, records, rows.iloc[0], centres)
         ax.set_title(label, fontsize=10, color=INK)
-        ax.set_xlabel(f"{measure_label(measure, _dataset(records))} (harder to the right)")
     axes[0].set_ylabel("accuracy (%)")
+    figure.supxlabel(f"{measure_label(measure, _dataset(records))} (harder to the right)", fontsize=10, color=INK)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False,
                   fontsize=9, labelcolor=INK)
     _message(figure, _hardness_message(_same_base(records, panels[0][1].iloc[0])))
@@ -423,7 +418,9 @@ def plot_curve(
     test:str="hard",     # level of the test items
 ):                       # matplotlib figure; ValueError where there is one value alone
     "Accuracy along the number of training items, or along the share of wrong labels."
-    table = accuracy_table(_on_level(records, test)).query("test == @test")
+    records = read_records(records)
+    chosen = records if test == "all" else on_level(records, test)
+    table = accuracy_table(chosen).query("test == @test")
     trained = table[table["train_on"] != "none"]
     counts = trained.groupby("method")[along].nunique() if along in trained else pd.Series(dtype=int)
     methods = [method for method in trained["method"].unique() if counts.get(method, 0) > 1]

@@ -494,7 +494,7 @@ def _what(check) -> str:
         f"chance {percent(facts['chance'])}; dropped: {dropped}",
         f"levels by {facts['measure']}: "
         + (f"easy up to {facts['easy_max']:.4g}, hard from {facts['hard_min']:.4g}; " if len(check.levels) else "none; ")
-        + f"{facts['no_level']:,} items have no level and stay out",
+        + f"items without a level, which stay out: {facts['no_level']:,}",
         f"other measures: {', '.join(facts['other_measures']) or 'none'}",
         f"plan: train on {facts['n_train']}, test {facts['n_test'] or 'half'} of each level, {facts['seeds']} seeds")
 

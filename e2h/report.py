@@ -144,7 +144,7 @@ def run_facts(
     versions = {f"{name} {version}" for mapping in cells["versions"] for name, version in (mapping or {}).items()}
     prints = cells.drop_duplicates(["model", "quant", "dtype", "fingerprint"])
     facts = [("model", _listed(cells["model"]))]
-    facts += [(f"fingerprint, {cell['quant']} weights in {cell['dtype']}", cell["fingerprint"])
+    facts += [(f"fingerprint, {cell['quant'].replace('none', 'plain')} weights in {cell['dtype']}", cell["fingerprint"])
               for _, cell in prints.iterrows()]
     facts += [("data set", f"{_listed(cells['dataset'])}, {len(store.items):,} items"), ("cells", f"{len(cells):,}"),
              ("answers", f"{cells['n_test'].sum():,}"),
@@ -285,10 +285,11 @@ def _figures(
             for _, row in trained.iterrows()]
     figures = {}
     if len(trained): figures["accuracy"] = _figure(plot_accuracy(records), "accuracy",
-        "Accuracy on hard test items, with 95 % intervals over items and seeds; the dashed line is zero-shot.", bars)
+        "Accuracy on hard test items, with 95 % intervals over items and seeds; dashed is zero-shot, dotted is chance.", bars)
     if "value" in records and records["value"].notna().any():
         figures["hardness"] = _figure(plot_hardness(records, measure), "hardness",
-            f"Accuracy against {measure}, in bins of equally many items, with 95 % t intervals across items.", [])
+            f"Accuracy against {measure}, by value (where there are nine or more, in bins of equally many items), with 95 % "
+            "t intervals across items.", [])
         figures["levels"] = _figure(plot_levels(items, measure), "levels", f"Levels of the items by {measure}.", [])
     if table is not None: figures["sgr"] = _figure(plot_sgr(table), "sgr",
         "Supervision gap recovered, with 95 % intervals; at the right the gap that it is a part of.",
@@ -350,8 +351,8 @@ def _context(
     per_level = 20
     return {"unfinished": unfinished(store), "title": f"Easy to hard: {dataset} by {measure}", "dataset": dataset,
             "measure": measure,
-            "subtitle": (f"{_listed(records['model'])}; {records['item_id'].nunique():,} items, "
-                         f"{len(records):,} answers"),
+            "subtitle": (f"{_listed(records['model'])}; {records['item_id'].nunique():,} of {len(store.items):,} items have "
+                         f"a level by {measure}; {len(records):,} answers"),
             "headlines": [] if table is None else [sentence(row) for _, row in table.iterrows()],
             "sgr": None if table is None else format_sgr_table(table),
             "placebo": table is not None and table["placebo_share"].notna().any(),

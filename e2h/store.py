@@ -291,7 +291,8 @@ def open_store(
     "Open a run."
     path = Path(path)
     if path.is_file() and is_packed(path): return Packed(path)
-    if path.is_file(): raise ValueError(f"{path} is a file; a study needs a folder of its own")
+    if path.is_file(): raise ValueError(f"{path} is a file, no packed study; give a run folder (e2h sgr reads other records)")
+    if path.suffix == ".parquet" and not path.is_dir(): raise FileNotFoundError(f"{path}: there is no such file")
     return Store(path)
 
 # %% ../nbs/api/58_store.ipynb #6ae7ff10

@@ -308,7 +308,8 @@ def check_words(
 ) -> None:              # ValueError where a chain of thought cannot work
     "Check, before anything runs, that answers in words can be learnt and read."
     if trained and items["rationale"].isna().all():
-        raise ValueError(f"data set {items.attrs['dataset']!r} has no rationales, which cot=True needs to train on")
+        raise ValueError(f"data set {items.attrs['dataset']!r} has no rationales to learn a chain of thought from; give "
+                         "it a column 'rationale', or leave out methods with cot=True (icl_cot, qlora_cot)")
     for item, choices in zip(items["item_id"], items["choices"]):
         if len(choices) == 1 and not read_number(choices[0]):
             raise ValueError(f"item {item!r}: {choices[0]!r} is not one number, and other free text cannot be read")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from e2h.cli import load_data, main, make_studies, parser
-from e2h.data import load_items
+from e2h.data import from_csv, from_jsonl, load_items
 from e2h.hardness import hardness_measures
 from e2h.sgr import BASE, simulate_records
 from e2h.store import claim, log_event, open_store, pack, write_cell
@@ -273,6 +273,31 @@ def test_a_study_says_what_check_would_stop_at(tmp_path, capsys, tiny):
     assert "is right in 100.0 % of hard items" in err  # by the second measure alone
 
 
+def test_ids_and_choices_by_their_usual_names(tmp_path):
+    items = load_items("worldquiz").dropna(subset="fame").iloc[::20].reset_index(drop=True)
+    frame = items[["question", "choices", "answer", "fame"]].assign(id=[f"w{row:03}" for row in range(len(items))])
+    frame.to_json(tmp_path / "mine.jsonl", orient="records", lines=True)
+    assert load_data(str(tmp_path / "mine.jsonl"))["item_id"].tolist() == frame["id"].tolist()
+    wide = frame.drop(columns="choices").assign(**{f"choice_{i}": items["choices"].str[i] for i in range(4)})
+    wide.assign(answer=["ABCD"[a] for a in items["answer"]]).to_csv(tmp_path / "mine.csv", index=False)
+    for found in (from_jsonl(tmp_path / "mine.jsonl"), from_csv(tmp_path / "mine.csv")):
+        assert found["choices"].tolist() == items["choices"].tolist() and found["answer"].tolist() == items["answer"].tolist()
+    wide.assign(answer=["E", *("ABCD"[a] for a in items["answer"][1:])]).to_csv(tmp_path / "mine.csv", index=False)
+    with pytest.raises(ValueError, match="answer is 'E', which is none of its 4 choices"): from_csv(tmp_path / "mine.csv")
+
+
+def test_files_that_are_no_runs(run, tmp_path, capsys):
+    code, _, err = e2h(capsys, "report", tmp_path / "nowhere.parquet")
+    assert code == 1 and "there is no file" in err
+    with pytest.raises(FileNotFoundError, match="there is no such file"): open_store(tmp_path / "nowhere.parquet")
+    rows = open_store(run).records().drop(columns="logprobs", errors="ignore")
+    rows.assign(level="medium").to_csv(tmp_path / "medium.csv", index=False)
+    code, out, err = e2h(capsys, "sgr", tmp_path / "medium.csv")
+    assert code == 1 and out == "" and "no answer to hard items; levels are medium" in err
+    code, _, err = e2h(capsys, "runs", "show", tmp_path / "medium.csv")
+    assert code == 1 and "e2h sgr reads other records" in err
+
+
 def test_a_file_without_hardness_says_which_measure_is_taken(tmp_path, capsys):
     items = load_items("worldquiz").dropna(subset="fame").iloc[::4]
     items[["item_id", "question", "choices", "answer", "cluster"]].to_parquet(tmp_path / "plain.parquet")
@@ -304,7 +329,7 @@ def test_cutoffs_of_ones_own(capsys):
 
 
 @pytest.mark.parametrize("size, words", [(["--items", "300", "--gap", ".05", "--seeds", "3"], "cannot separate; needs about"),
-                                         (["--items", "2000", "--gap", ".1"], "would be shown to keep at least"),
+                                         (["--items", "2000", "--gap", ".1"], "that easy data keep at least"),
                                          (["--items", "200", "--gap", ".05", "--clusters", "20"], "clusters for 80 %")])
 def test_plan_of_a_size(capsys, size, words):
     code, out, _ = e2h(capsys, "plan", *size)

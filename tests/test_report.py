@@ -164,6 +164,28 @@ def test_a_bar_is_as_high_as_the_accuracy(records):
     assert len(axes) == 4  # icl, placebo, probe, qlora
 
 
+def test_hardness_is_drawn_over_the_items_that_were_tested(records):
+    more = records.query("method == 'zeroshot'").assign(correct=0, cluster=None)
+    more["item_id"] = "untested/" + more["item_id"]
+    for draw in (plot_hardness, plot_accuracy):
+        assert figure_svg(draw(pd.concat([records, more]))) == figure_svg(draw(records))
+    assert plot_hardness(records).get_suptitle() == plot_hardness(pd.concat([records, more])).get_suptitle()
+
+
+def test_chance_is_drawn_and_said_where_records_tell_it(records):
+    known = records.assign(n_chars=[[3, 4, 5, 6]] * len(records))
+    figure = plot_accuracy(known)
+    assert "chance" in [text.get_text() for text in figure.axes[-1].texts]
+    assert "chance" not in [text.get_text() for text in plot_accuracy(records).axes[-1].texts]
+    assert all("chance 25.0%" in line for line in sgr_table(known).describe().splitlines())
+    assert "chance" not in sgr_table(records).describe()
+
+
+def test_a_sentence_says_how_many_labels_are_wrong(records):
+    assert "QLoRA (n = 160) with 20% wrong labels" in sgr_table(records.assign(noise=records["noise"].where(
+        records["method"] != "qlora", .2))).describe()
+
+
 def test_plot_sgr_takes_records_or_a_table_and_writes_words(records):
     table = sgr_table(records)
     for figure in (plot_sgr(records), plot_sgr(table)):

@@ -135,6 +135,16 @@ def thoughts(out, lm, name, n_test, method):
     Study(used_items(items, arms), lm, "steps", methods, arms=arms).run(out)
 
 
+def readable(out, lm):
+    "How many answers in words could be read as a choice or as a number: counts, no text."
+    frames = []
+    for name in ("gsm8k", "strategyqa"):
+        records = open_store(out.parent / f"qlora_cot_{name}").records("steps")
+        read = (records["pred"].fillna("") != "").groupby([records["method"], records["train_on"], records["level"].astype(str)])
+        frames.append(read.agg(items="size", readable="sum").reset_index().assign(dataset=name))
+    return pd.concat(frames, ignore_index=True)
+
+
 def school():
     "ARC by grade and MMLU by school, with the years of school that a question is for."
     arc, mmlu = load_items("arc", part="all"), load_items("mmlu_stem5")
@@ -320,6 +330,7 @@ RUNS |= {f"qlora_{name}_{measure}": (adapters, name, measure) for name in ITEMS 
 RUNS |= {f"{way}_{name}": (thoughts, name, n_test, method)
          for way, method in (("cot", ICL(8, cot=True)), ("qlora_cot", QLoRA(cot=True)))
          for name, n_test in (("gsm8k", 67), ("strategyqa", 100))}
+RUNS |= {"qlora_cot_readable": (readable,)}  # of the two runs before
 
 
 def main():
