@@ -431,9 +431,10 @@ def test_tables_take_clusters_from_the_records(world):
 def test_table_has_the_columns_of_the_design(world):
     table = sgr_table(world)
     assert table.columns.tolist() == (
-        "dataset model quant dtype format method settings n_train noise n_items n_clusters worth n_seeds chance zero_shot "
-        "easy hard gap gap_low gap_high placebo_share placebo_low placebo_high over_placebo over_placebo_low "
-        "over_placebo_high p_placebo net_sgr net_low net_high net_regime sgr low high sets kind p_zero p_one p_retains regime").split()
+        "dataset model quant dtype format method settings n_train noise n_items n_clusters worth n_seeds chance "
+        "zero_shot easy hard gap gap_low gap_high placebo_share placebo_low placebo_high over_placebo "
+        "over_placebo_low over_placebo_high p_placebo net_sgr net_low net_high net_regime sgr low high sets kind "
+        "p_zero p_one p_retains regime").split()
     assert table["method"].tolist() == ["icl", "probe"] and table["placebo_share"].notna().tolist() == [True, False]
     assert table["regime"].eq("ok").all()
     assert table["gap"].to_numpy() == pytest.approx((table["hard"] - table["zero_shot"]).to_numpy())

@@ -136,13 +136,11 @@ def thoughts(out, lm, name, n_test, method):
 
 
 def readable(out, lm):
-    "How many answers in words could be read as a choice or as a number: counts, no text."
-    frames = []
-    for name in ("gsm8k", "strategyqa"):
-        records = open_store(out.parent / f"qlora_cot_{name}").records("steps")
-        read = (records["pred"].fillna("") != "").groupby([records["method"], records["train_on"], records["level"].astype(str)])
-        frames.append(read.agg(items="size", readable="sum").reset_index().assign(dataset=name))
-    return pd.concat(frames, ignore_index=True)
+    "How many answers in words could be read as a choice or as a number, and how many are right: counts, no text."
+    counts = dict(items=("item_id", "size"), readable=("pred", lambda pred: (pred.fillna("") != "").sum()),
+                  right=("correct", "sum"))
+    found = [open_store(out.parent / f"qlora_cot_{name}").records("steps") for name in ("gsm8k", "strategyqa")]
+    return pd.concat(found).groupby(["dataset", "method", "train_on", "level"], observed=True).agg(**counts).reset_index()
 
 
 def school():
