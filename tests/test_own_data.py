@@ -48,7 +48,7 @@ def test_yes_and_no(answers, options, expected):
 @pytest.mark.parametrize("answers, options, said", [
     (["1", "2", "1"], None, "items[0] ('mine/0'): answer '1' may be read as index from 0 or as letter or number from 1"),
     ([2, 2, 2], [["4", "3", "2"], ["2", "1", "0"], ["a", "b", "2"]], "which differ; give letters, or the text of the"),
-    (["B", "E", "A"], None, "items[1] ('mine/1'): answer is 'E', which is no letter or number from 1, unlike others; give"),
+    (["B", "E", "A"], None, "items[1] ('mine/1'): answer is 'E', which is none of its 3 choices; give"),
     ([1, 3, 0], None, "items[1] ('mine/1'): answer is 3, which is no index from 0, unlike others; give an index (0-2)"),
     ([1, 2, 3], None, "items[2] ('mine/2'): answer is 3"),
     (["purple", "x", "y"], None, "items[0] ('mine/0'): answer is 'purple', which is none of its 3 choices; give an index"),

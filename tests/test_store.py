@@ -321,7 +321,7 @@ def test_a_mistyped_path_stays_empty(tmp_path):
         _ = store.items
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="is a file; a study needs a folder of its own"):
+    with pytest.raises(ValueError, match="is a file, no packed study; give a run folder"):
         open_store(tmp_path / "file")
 
 
