@@ -271,8 +271,7 @@ def plan_of(
     elif nameless: hours = f"GPU-hours unknown (no size in the name of {', '.join(nameless)})"
     else:
         cpu = duration(3600 * total["GPU-hours"] * SPEED / CPU_SPEED)
-        hours = (f"{amount(total['GPU-hours'])} GPU-hours at 100 TFLOP/s (on two CPU cores {cpu} in float32, less with "
-                 "bfloat16 in hardware)")
+        hours = (f"{amount(total['GPU-hours'])} GPU-hours at 100 TFLOP/s (on two CPU cores up to {cpu}, in float32)")
     memory, lines = memory_of(words(args.model))
     shown = table.assign(**{name: table[name].map(amount) for name in ["million tokens", "GPU-hours", "MB"]})
     text = as_prose(f"{total['cells']:.0f} cells, {total['answers']:,.0f} answers, {amount(total['million tokens'])} million "

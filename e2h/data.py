@@ -46,7 +46,7 @@ def choices_fault(
     if not isinstance(choices, (list, tuple, np.ndarray)):
         missing = choices is None or choices is pd.NA or choices != choices
         wrong = "are missing" if missing else f"is {choices!r}, not a list"
-        return f"choices {wrong}; give a list of strings, or a column for each choice"
+        return f"choices {wrong}; give a list of strings, or, as in a CSV file, a column for each choice (choice_a and so on)"
     for number, choice in enumerate(choices):
         if not isinstance(choice, str) or not choice.strip():
             return f"choices[{number}] is {choice!r}; every choice must be non-empty text"

@@ -153,7 +153,6 @@ def generate(
 ) -> list[str]:              # N continuations; ValueError for a prompt longer than the context
     "Greedy continuations; what the prompts share in front is computed once."
     rows = [Row(tokens, len(tokens)) for tokens in encode(lm, prompts, chat=join == "chat")]
-    texts = [""] * len(prompts)
     if not rows: return []
     bare = [i for i, row in enumerate(rows) if not row.tokens]
     if bare: raise ValueError(f"prompts[{bare[0]}] is empty and {lm.name} begins with no token of its own; give it some text")
@@ -164,7 +163,7 @@ def generate(
     prefix = prefix_cache(lm, rows[0].tokens[:shared])
     def text_behind(i, new): return text_of(lm, rows[i].tokens[-1], new)
     def done(i, new): return len(new) >= rooms[i] or new[-1] in stops or ended(text_behind(i, new)) is not None
-    size, stops = at_once if path == "packed" else 1, stop_tokens(lm)
+    size, stops, texts = at_once if path == "packed" else 1, stop_tokens(lm), [""] * len(prompts)
     order = sorted((i for i in range(len(rows)) if rooms[i]), key=lambda i: len(rows[i].tokens))
     with unpacked(lm):
         for at in tqdm(range(0, len(order), size), unit="group", delay=10, leave=False, disable=None):

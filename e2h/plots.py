@@ -136,7 +136,8 @@ def _draw_bars(
                     ha="center", va="bottom", fontsize=9, color=INK)
     if "none" in rows.index: ax.axhline(heights[0], color=INK, lw=1, ls="--")
     ax.set(xlim=(-.6, len(rows) - .4), xticks=range(len(rows)))
-    ax.set_xticklabels(["zero-\nshot" if level == "none" else level for level in rows.index])
+    names = ["zero-\nshot" if level == "none" else level for level in rows.index]
+    ax.set_xticklabels(names, rotation=60 if len(names) > 4 else 0)
     ax.grid(axis="y")
 
 # %% ../nbs/api/52_plots.ipynb #3db6f9ab
@@ -157,7 +158,7 @@ def _message(
     figure, text
 ):
     "Put the message over the figure, broken so that it fits."
-    width = int(figure.get_figwidth() * 10.5)
+    width = int(figure.get_figwidth() * 10)
     lines = "\n".join(textwrap.wrap(text.replace(" -", " \u2212"), width))
     figure.suptitle(lines, x=.01, ha="left", fontsize=11.5, fontweight="bold", color=INK)
 
@@ -200,14 +201,16 @@ def plot_hardness(
     trained = in_order(records[~records["method"].isin([*FLOORS, *PLACEBOS.values()])])
     panels = _panels(trained.drop_duplicates(keys)) if len(trained) else [("Zero-shot", records.iloc[:1])]
     figure, axes = new_figure(len(panels), 1.4 + 2.6 * len(panels), 4.2)
-    centres = bin_centres(records, bins)
+    centres, values = bin_centres(records, bins), records["value"].dropna().astype(float)
     for ax, (label, rows) in zip(axes, panels):
         _draw_lines(ax, records, rows.iloc[0], centres)
         ax.set_title(label, fontsize=10, color=INK)
+        if values.nunique() < 9: ax.set_xticks(sorted(values.unique()), [f"{value:g}" for value in sorted(values.unique())])
     axes[0].set_ylabel("accuracy (%)")
-    figure.supxlabel(f"{measure_label(measure, _dataset(records))} (harder to the right)", fontsize=10, color=INK)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False,
-                  fontsize=9, labelcolor=INK)
+    title = f"{measure_label(measure, _dataset(records))} (harder to the right)"  # one axis for all panels
+    legend = figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(panels)),
+                           frameon=False, fontsize=9, labelcolor=INK, title=title, title_fontsize=10)
+    legend.get_title().set_color(INK)
     _message(figure, _hardness_message(_same_base(records, panels[0][1].iloc[0])))
     return figure
 

@@ -471,7 +471,7 @@ def _comparable(
             raise ValueError(f"{name}: no answer to the items of the other conditions; compare the same items")
     arrays = [array[:, ~np.isnan(array).all(axis=0)] for array in arrays]
     both, either = ((how(answered[1], answered[2]) & keep).sum() for how in (np.logical_and, np.logical_or))
-    if both < either / 2:
+    if both < .9 * either:
         warnings.warn(f"easy and hard answered {both} of {either} items in common: their gains are over different items, "
                       "and the ratio compares them as if they were the same", stacklevel=3)
     return (arrays, ids[keep] if clusters is None else clusters[keep], None if weight is None else weight[keep],
@@ -564,6 +564,10 @@ def _checked_values(
     records = records.astype(dict.fromkeys(named, object)) if named else records
     strange = records.loc[~records["level"].isin(["easy", "medium", "hard"]) & records["level"].notna(), "level"]
     if len(strange): raise ValueError(f"records: level {strange.iloc[0]!r} is unknown; use easy, medium and hard")
+    item = [name for name in ("dataset", "item_id") if name in records]
+    levels = records.dropna(subset="level").drop_duplicates([*item, "level"])
+    twice = levels.loc[levels.duplicated(item), "item_id"]
+    if len(twice): raise ValueError(f"records: item {twice.iloc[0]!r} has several levels; give it one")
     numbers = pd.to_numeric(records["correct"], errors="coerce")
     wrong = records[~numbers.between(0, 1)]
     if len(wrong):
@@ -730,8 +734,10 @@ def comparisons(
         elif zero.empty: raise ValueError(f"records: no zero-shot answers to hard items for {settings}; "
                                           "give those of method 'zeroshot' by the same model, quantisation and format")
         else: found.append((settings, zero, *arms))
-    if not found: raise ValueError("records: nothing to compare; an SGR needs zero-shot answers to hard items, and "
-                                   "answers of one method trained on easy and trained on hard items")
+    if not found:
+        there = ", ".join(sorted(f"{method} on {level}" for method, level in {*zip(records["method"], records["train_on"])}))
+        raise ValueError("records: nothing to compare; an SGR needs zero-shot answers to hard items, and answers of one "
+                         f"method trained on easy and trained on hard items (there are: {there})")
     return found, skipped
 
 # %% ../nbs/api/51_tables.ipynb #6638cec1
@@ -848,7 +854,8 @@ def sentence(
           + ("" if pd.isna(row["chance"]) else f", zero-shot {row['zero_shot']:.1%}, chance {row['chance']:.1%}") + ":")
     gap = f"{_points(row['gap'], row['gap_low'], row['gap_high'])} points"
     pieces = f", in pieces: {_pieces(row['sets'])}" if row["kind"] == "bounded" and len(row["sets"]) > 1 else ""
-    if row["regime"] == "gap not separated":
+    if row["gap_low"] == row["gap_high"] == 0: text = f"{on} hard training changed no answer, so there is no gap"
+    elif row["regime"] == "gap not separated":
         text = f"{on} the gap of {gap} is not separated from zero, so no ratio is given{_set_words(row)}"
     elif row["regime"] == "reversed":
         harm = _points(-row["gap"], -row["gap_high"], -row["gap_low"])[1:]
@@ -865,6 +872,7 @@ def _placebo_words(
     "The placebo's part of a sentence."
     if pd.isna(row["over_placebo"]): return ""
     over = f"true labels add {_points(row['over_placebo'], row['over_placebo_low'], row['over_placebo_high'])} points"
+    if row["over_placebo_low"] == row["over_placebo_high"] == 0: return "; with random labels the answers are as right"
     shown = row["over_placebo_low"] > 0 or row["over_placebo_high"] < 0
     share = "" if pd.isna(row["placebo_share"]) or row["regime"] != "ok" else \
         f"random labels recover {_percents(row['placebo_share'], row['placebo_low'], row['placebo_high'])} of it, and "
@@ -1156,6 +1164,14 @@ def chance(
     edge = t.ppf(.975, np.maximum(worth, 1)) * np.sqrt(total) / true
     return float(nct.sf(edge, df, contrast @ np.array(gains) / true).mean())
 
+# %% ../nbs/api/53_power.ipynb #764bd373
+def _kept(
+    retention:float # largest share that easy data would be shown to keep, in 80 % of studies
+) -> str:           # a clause
+    "What would be shown of the share that easy data keep."
+    share, studies = (f"at least {retention:.0%}", "80 %") if retention > 0 else ("any share", "fewer than 80 %")
+    return f"that easy data keep {share} of the gap would be shown in {studies} of such studies"
+
 # %% ../nbs/api/53_power.ipynb #6a47bfca
 @dataclass(frozen=True)
 class Power:
@@ -1174,8 +1190,8 @@ class Power:
     def __str__(self):
         answers, items, clusters, seeds = self.tested
         groups, percent = f" in {clusters:,.0f} clusters" if clusters < items else "", f"{100 * self.gap:g}"
-        each = "each tested by every seed, " if answers == items * seeds > items else ""
-        head = f"{items:,.0f} hard test items{groups}, {seeds} seeds, {each}a gap of {percent} points:\nthe gap is " \
+        each = ", each tested by every seed" if answers == items * seeds > items else ""
+        head = f"{items:,.0f} hard test items{groups}, {seeds} seeds{each}, a gap of {percent} points:\nthe gap is " \
                f"separated from zero in {self.separated:.0%} of such studies (standard error {100 * self.error:.1f} points" \
                f"{', for its one training draw' if seeds == 1 else ''})"
         more = f" in {self.items_needed * clusters / items:,.0f} clusters" if groups else ""
@@ -1184,12 +1200,9 @@ class Power:
         if seeds == 2: head += "\nwith two draws, whose luck is hardly known, intervals are often far wider: take three"
         if self.separated < .5: return f"{head}\ncannot separate; {needs} for 80 %"
         width = "is not bounded" if self.kind != "bounded" else f"goes from {self.sets[0][0]:.0%} to {self.sets[0][1]:.0%}"
-        none = self.retention == -np.inf
-        keeps = "any share" if none else f"at least {self.retention:.0%}"
         if self.separated < .8: head += f"; {needs} for 80 %"
-        return (f"{head}\nwith a true SGR of {self.sgr:.0%} its 95 % set {width}, if all turns out as expected\nthat "
-                f"easy data keep {keeps} of the gap would be shown in {'fewer than ' * none}80 % of such studies\n"
-                f"assumed: answers differ from zero-shot "
+        return (f"{head}\nwith a true SGR of {self.sgr:.0%} its 95 % set {width}, if all turns out as expected\n"
+                f"{_kept(self.retention)}\nassumed: answers differ from zero-shot "
                 f"on {DISCORDANT:.0%} of the items, correlated {SAME_ITEM} on one item and {SAME_CLUSTER} in a cluster")
 
 # %% ../nbs/api/53_power.ipynb #4f45f0fb

@@ -237,13 +237,13 @@ def check_methods(
 class Cell:
     "One condition: who trains on what, and who is tested."
     dataset: str          # name of the data set
-    lm: LM | LMSource     # the model
+    lm: LM | LMSource = dataclasses.field(repr=False) # the model
     method: object        # hyper-parameters, prompt format included
     train_on: str         # "none", "easy", "medium", "hard", "all", or a mixture by its name
     measure: str | None   # the measure that defines the level; None where it plays no part
     seed: int             # the draw
-    train_ids: list       # in the order of drawing
-    test_ids: list        # who is tested
+    train_ids: list = dataclasses.field(repr=False)   # in the order of drawing
+    test_ids: list = dataclasses.field(repr=False)    # who is tested
     noise: float = 0.       # share of wrong labels in training
     noise_rule: str = "exact" # or "paper", see `noisy_labels`
     code: str | None = None # `code_version` of the method, where the cell travels without its source

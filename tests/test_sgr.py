@@ -667,10 +667,26 @@ def test_simulated_truth_is_what_was_asked():
 
 # --- bad input ------------------------------------------------------------------------------------
 
+def test_arms_with_different_items_are_warned_of(world):
+    gone = world["item_id"].isin(world.loc[world["level"] == "hard", "item_id"].unique()[:150])
+    with pytest.warns(UserWarning, match="in common: their gains are over different items"):
+        sgr_table(world[~(gone & (world["train_on"] == "hard"))])
+
+
+def test_training_that_changes_nothing_has_no_interval(world):
+    zero = world.query("method == 'zeroshot'").set_index("item_id")["correct"]
+    same = world.query("method != 'placebo'").copy()
+    same["correct"] = same["item_id"].map(zero)
+    said = sgr_table(same).describe()
+    assert "hard training changed no answer, so there is no gap" in said and "[0.0, 0.0]" not in said
+
+
 @pytest.mark.parametrize("change, error, words", [
     (lambda r: r.drop(columns="correct"), KeyError, "column 'correct' is missing"),
     (lambda r: r.drop(columns="level"), KeyError, "column 'level' is missing"),
     (lambda r: r.assign(correct=1.5), ValueError, "correct of item 'item/0' is 1.5"),
+    (lambda r: r.assign(level=r["level"].where(r["train_on"] != "hard", "easy")), ValueError, "has several levels"),
+    (lambda r: r.replace({"train_on": {"easy": "eazy"}}), ValueError, "there are: .*icl on eazy"),
     (lambda r: r.assign(correct="yes"), ValueError, "correct of item 'item/0' is yes"),
     (lambda r: r.assign(correct=np.inf), ValueError, "correct of item 'item/0' is inf"),
     (lambda r: pd.concat([r, r]), ValueError, "item 'item/800' is answered twice with seed 0"),

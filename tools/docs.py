@@ -323,6 +323,13 @@ def enlargeable(html, page):
     return FIGURE.sub(linked, html)
 
 
+def wrapped(html):
+    "Printed sentences break at the edge of their box; what is set in columns scrolls."
+    columns = re.compile(r"\S {2,}\S")
+    prose = lambda m: m[0] if columns.search(m[2]) else f'{m[1]} class="prose"{m[2]}'  # noqa: E731
+    return re.sub(r'(<div class="cell-output cell-output-stdout">\s*<pre)(>.*?</pre>)', prose, html, flags=re.S)
+
+
 def broken_links():
     "Links and anchors inside _docs that lead nowhere, as 'page -> target'."
     pages = {p: p.read_text("utf-8") for p in OUT.rglob("*.html")}
@@ -350,7 +357,7 @@ def finish(pages, config):
     names = {page_name(p): api_names(p) for p in pages}
     for page in OUT.rglob("*.html"):
         path = page.relative_to(OUT)
-        html = enlargeable(page.read_text("utf-8"), page)
+        html = wrapped(enlargeable(page.read_text("utf-8"), page))
         html = link_code(link_calls(mathml(html)), names.get(path, {}))
         page.write_text(relative_links(html, len(path.parts) - 1, config.doc_host + config.doc_baseurl), "utf-8")
     for css in OUT.rglob("*.css"):

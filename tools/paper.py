@@ -139,7 +139,8 @@ def readable(out, lm):
     "How many answers in words could be read as a choice or as a number, and how many are right: counts, no text."
     counts = dict(items=("item_id", "size"), readable=("pred", lambda pred: (pred.fillna("") != "").sum()),
                   right=("correct", "sum"))
-    found = [open_store(out.parent / f"qlora_cot_{name}").records("steps") for name in ("gsm8k", "strategyqa")]
+    names = [name for name in ("qlora_cot_gsm8k", "qlora_cot_strategyqa") if (RESULTS / f"{name}.parquet").exists()]
+    found = [open_store(out.parent / name).records("steps") for name in names]
     return pd.concat(found).groupby(["dataset", "method", "train_on", "level"], observed=True).agg(**counts).reset_index()
 
 
@@ -328,7 +329,7 @@ RUNS |= {f"qlora_{name}_{measure}": (adapters, name, measure) for name in ITEMS 
 RUNS |= {f"{way}_{name}": (thoughts, name, n_test, method)
          for way, method in (("cot", ICL(8, cot=True)), ("qlora_cot", QLoRA(cot=True)))
          for name, n_test in (("gsm8k", 67), ("strategyqa", 100))}
-RUNS |= {"qlora_cot_readable": (readable,)}  # of the two runs before
+RUNS |= {"qlora_cot_readable": (readable,)}  # of the runs before
 
 
 def main():
