@@ -126,11 +126,11 @@ def used_items(items, splits):
     return items[items["item_id"].isin(used)].reset_index(drop=True)
 
 
-def thoughts(out, lm, name, n_test, method):
+def thoughts(out, lm, name, n_test, method, train_on):
     "One draw of chains of thought on some items of each level; adapters on weights of four bits."
     items, methods = load_items(name), [ZeroShot(cot=True), method]
     say_power(items, ["steps"], 1, n_test)
-    arms = Study(items, lm, "steps", methods, n_test=n_test, seeds=1).splits
+    arms = Study(items, lm, "steps", methods, train_on, n_test=n_test, seeds=1).splits
     if isinstance(method, QLoRA): lm = in_four_bits(lm)
     Study(used_items(items, arms), lm, "steps", methods, arms=arms).run(out)
 
@@ -326,9 +326,10 @@ RUNS |= {"worldquiz_fame": (worldquiz, "fame", 160), "worldquiz_hops": (worldqui
 RUNS |= {f"icl_{name}_{measure}": (icl, name, measure, 5 if measure in FIVE_DRAWS else 1)
          for name in ITEMS for measure in HEADLINE[name]}
 RUNS |= {f"qlora_{name}_{measure}": (adapters, name, measure) for name in ITEMS for measure in HEADLINE[name]}
-RUNS |= {f"{way}_{name}": (thoughts, name, n_test, method)
+RUNS |= {f"{way}_{name}": (thoughts, name, n_test, method, ["easy", "hard"])
          for way, method in (("cot", ICL(8, cot=True)), ("qlora_cot", QLoRA(cot=True)))
          for name, n_test in (("gsm8k", 67), ("strategyqa", 100))}
+RUNS["qlora_cot_gsm8k"] = (thoughts, "gsm8k", 67, QLoRA(cot=True), ["easy"])  # one arm, as a demonstration
 RUNS |= {"qlora_cot_readable": (readable,)}  # of the runs before
 
 
