@@ -60,14 +60,14 @@ def load_data(
 ):             # items; KeyError listing the built-in names, or the reader's own sentence
     "Items by a word of the command line."
     from e2h import data
+    if Path(name).is_dir(): raise ValueError(f"{name} is a folder: name a .csv, .jsonl or .parquet file in it")
     endings = [s for s in Path(name).suffixes if s in READERS]
     if not endings and not Path(name).suffix: return data.load_items(name)
     if not endings: raise ValueError(f"{name}: only .csv, .jsonl and .parquet files are read, the first two also as .gz")
     if not Path(name).is_file(): raise FileNotFoundError(f"{name}: there is no such file")
     look = look_into(name, endings[-1])
-    kept = {c: c for c in ("item_id", "cluster", "rationale") if c in look}
-    if "id" in look: kept.setdefault("item_id", "id")
-    asked = {"question", "answer", *kept.values()}
+    kept = {c: c for c in ("cluster", "rationale") if c in look}
+    asked = {"question", "answer", "item_id", "id", *kept}
     measures = own_measures(name, look[[c for c in look if c not in asked and not str(c).startswith("choice")]])
     items = getattr(data, READERS[endings[-1]])(name, hardness=measures, **kept)
     items.attrs["own"] = True  # whatever its name
@@ -83,11 +83,13 @@ def look_into(
     from e2h import data
     look = {".csv": data.read_csv, ".parquet": pd.read_parquet,
             ".jsonl": lambda file: pd.DataFrame(data.read_jsonl(file))}[ending](name)
+    if look.empty and not len(look.columns): raise ValueError(f"{name} is empty; give it a question a line")
     if not {"question", "answer"} <= set(look) or not any(str(c).startswith("choice") for c in look):
         semicolons = len(look.columns) == 1 and ";" in str(look.columns[0])
         if semicolons: raise ValueError(f"{name} is separated by semicolons; save it with commas")
         raise ValueError(f"{name} has the columns {list(look)}; it needs question, answer and choices (or choice_a, choice_b "
-                         "and so on): rename its own, or name them in Python as nbs/guides/own_data.ipynb does")
+                         "and so on), so written: rename its own, or name them in Python, from_csv(path, "
+                         "question=...), as the guide 'Your own data' does")
     if look.empty: raise ValueError(f"{name} has names of columns and no row; give it a question a line")
     return look
 
@@ -351,6 +353,7 @@ def records_of(
     path = Path(source)
     loose = path.suffix.lower() in (".csv", ".parquet") and not path.is_file()
     if loose or path.is_file() and not is_packed(path):
+        if measure: raise ValueError(f"{source} holds records, whose levels stand in them: leave out --measure")
         return read_records(path)
     runs = [path] if path.is_file() or (path / "study.json").exists() else _runs(path)
     if not runs: raise ValueError(f"{source} is not a run folder (no study.json in it): run e2h study --out {source} first")
@@ -523,6 +526,8 @@ def check_command(
     "One page on a data set before any compute."
     from e2h.lm import LM
     from e2h.preflight import preflight
+    from e2h.prompts import get_format
+    get_format(args.format)  # a wrong one is refused without a model, too
     items = load_data(args.dataset)
     lm = LM.load(args.model) if args.model else None
     measure = measure_of(args, items)
@@ -548,7 +553,7 @@ def parser() -> argparse.ArgumentParser:  # with all subcommands
     def command(name, run, text):
         p = commands.add_parser(name, help=text, description=text, formatter_class=_Help)
         p.add_argument("--json", action="store_true", help="print JSON instead of tables")
-        p.add_argument("--quiet", action="store_true", help="no progress bar and no notes; warnings are still said")
+        p.add_argument("--quiet", action="store_true", help="no progress bar, no words on the way but warnings")
         p.set_defaults(run_command=run)
         return p
     check_arguments(command("check", check_command, "look at a data set before anything is computed"))

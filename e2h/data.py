@@ -777,7 +777,7 @@ def from_frame(
     choices=None,                # column of lists, or list of columns, one per choice (choices, choice...); else yes/no
     answer: str = "answer",      # column of the right answer: index, letter, number from 1, true/false or text
     hardness=None,               # column(s) of measures: a name, a list of names, or a dict of new name -> column
-    item_id: str | None = None,  # column of identifiers; by default the data set's name and the row
+    item_id: str | None = None,  # column of identifiers; else item_id or id, else the data set's name and the row
     rationale: str | None = None,  # column of worked answers
     cluster: str | None = None,  # column of what may not be torn apart by a split
     dataset: str = "mine",       # name of the data set
@@ -788,6 +788,7 @@ def from_frame(
         raise ValueError("the data are empty; give at least one row")
     if choices is None and not free_text:  # under their usual names
         choices = "choices" if "choices" in frame else [c for c in frame if str(c).startswith("choice")] or None
+    item_id = item_id or next((c for c in ("item_id", "id") if c in frame), None)
     ids = [f"{dataset}/{row}" for row in range(len(frame))] if item_id is None else pick(frame, item_id)
     answers = pick(frame, answer)
     items = pd.DataFrame({"item_id": ids, "question": pick(frame, question)})
@@ -871,7 +872,7 @@ def from_csv(
     path,       # a CSV file with a header line, in UTF-8, packed with gzip or not
     **columns,  # which column is which, and `dataset`, as for `from_frame`
 ) -> pd.DataFrame:  # items, checked
-    "Make items of a CSV file."
+    "Make items of a CSV file: `from_csv(path, question=..., answer=..., hardness=..., item_id=..., cluster=...)`."
     return file_items(path, read_csv(path, dtype=str, keep_default_na=False, na_values=[""]), columns)
 
 # %% ../nbs/api/00_data.ipynb #34314be1
@@ -879,7 +880,7 @@ def from_jsonl(
     path,       # a file of JSON lines in UTF-8, packed with gzip or not
     **columns,  # which column is which, and `dataset`, as for `from_frame`
 ) -> pd.DataFrame:  # items, checked
-    "Make items of a file of JSON lines."
+    "Make items of a file of JSON lines; keywords as for `from_csv`."
     return file_items(path, pd.DataFrame(read_jsonl(path)), columns)
 
 # %% ../nbs/api/00_data.ipynb #45d0d8da
@@ -887,7 +888,7 @@ def from_parquet(
     path,       # a parquet file
     **columns,  # which column is which, and `dataset`, as for `from_frame`
 ) -> pd.DataFrame:  # items, checked
-    "Make items of a parquet file."
+    "Make items of a parquet file; keywords as for `from_csv`."
     return file_items(path, pd.read_parquet(path), columns)
 
 # %% ../nbs/api/00_data.ipynb #95367e21

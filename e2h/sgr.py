@@ -586,7 +586,8 @@ def _read_file(
     text = dict.fromkeys(["item_id", "cluster", "run_id"], str)  # "007" and "NA" are names, not a number and a hole
     csv = dict(dtype=text, keep_default_na=False, na_values=[""])
     try: found = pd.read_csv(path, **csv) if kind == ".csv" else pd.read_parquet(path)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as e: raise ValueError(f"{path.name}: {str(e).strip()}") from e
+    except pd.errors.EmptyDataError as e: raise ValueError(f"{path.name} is empty; give it names and an answer a line") from e
+    except pd.errors.ParserError as e: raise ValueError(f"{path.name}: {str(e).strip()}") from e
     if {"question", "answer"} <= set(found) and "correct" not in found:
         raise ValueError(f"{path.name} holds questions, no answers: ask them first, with e2h study --dataset {path} --out "
                          "FOLDER, and give the folder")

@@ -51,7 +51,7 @@
     const [zero, onEasy, onHard, gap, gapLow, gapHigh, ratio, low, high] = numbers;
     at("price").textContent = costs[place];
     at("ratio").textContent =
-      `With as many easy as hard labels (${entry.budget}; ${entry.hard_items} hard questions, ${entry.seeds} draws): zero-shot ` +
+      `With as many easy as hard labels (${entry.budget}; ${entry.hard_items} hard questions, ${entry.seeds} draws): chance ${percent(entry.chance)}, zero-shot ` +
       `${percent(zero)}, easy ${percent(onEasy)}, hard ${percent(onHard)}. Gap ${points(gap)} ${span(gapLow, gapHigh)} points; ` +
       (regime === "ok" ? `supervision gap recovered: ${percent(ratio)} [${percent(low)}, ${percent(high)}].`
         : `supervision gap recovered: not given (${regime}).`);

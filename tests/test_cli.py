@@ -186,7 +186,9 @@ def test_a_damaged_cell_is_said_in_one_line(run, capsys):
     victim = sorted((run / "cells").glob("*.parquet"))[0]
     victim.write_bytes(b"no more")
     code, _, err = e2h(capsys, "sgr", run, "--quiet")
-    assert code == 0 and err.startswith("e2h: note: ") and err.count("\n") == 1 and "set aside" in err
+    first, *more = err.splitlines()
+    assert code == 0 and first.startswith("e2h: note: ") and "set aside" in first
+    assert all("items in common" in line for line in more)  # without the cell, the arms answered different items
 
 
 def test_hardness_that_a_model_gives(tmp_path, capsys, tiny):
@@ -282,6 +284,7 @@ def test_ids_and_choices_by_their_usual_names(tmp_path):
     wide.assign(answer=["ABCD"[a] for a in items["answer"]]).to_csv(tmp_path / "mine.csv", index=False)
     for found in (from_jsonl(tmp_path / "mine.jsonl"), from_csv(tmp_path / "mine.csv")):
         assert found["choices"].tolist() == items["choices"].tolist() and found["answer"].tolist() == items["answer"].tolist()
+        assert found["item_id"].tolist() == frame["id"].tolist()
     wide.assign(answer=["E", *("ABCD"[a] for a in items["answer"][1:])]).to_csv(tmp_path / "mine.csv", index=False)
     with pytest.raises(ValueError, match="answer is 'E', which is none of its 4 choices"): from_csv(tmp_path / "mine.csv")
 
@@ -294,6 +297,12 @@ def test_files_that_are_no_runs(run, tmp_path, capsys):
     rows.assign(level="medium").to_csv(tmp_path / "medium.csv", index=False)
     code, out, err = e2h(capsys, "sgr", tmp_path / "medium.csv")
     assert code == 1 and out == "" and "no answer to hard items; levels are medium" in err
+    (tmp_path / "empty.csv").write_text(""), (tmp_path / "empty.jsonl").write_text("")
+    for name, command in (("empty.csv", "check"), ("empty.jsonl", "check"), ("empty.csv", "sgr")):
+        assert "is empty; give it" in e2h(capsys, command, tmp_path / name)[2]
+    assert "there is no format 'foo'" in e2h(capsys, "check", "worldquiz", "--format", "foo")[2]
+    assert "leave out --measure" in e2h(capsys, "sgr", tmp_path / "medium.csv", "--measure", "fame")[2]
+    assert "is a folder: name a .csv, .jsonl or .parquet file in it" in e2h(capsys, "check", tmp_path)[2]
     code, _, err = e2h(capsys, "runs", "show", tmp_path / "medium.csv")
     assert code == 1 and "e2h sgr reads other records" in err
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from e2h.costs import Labels, arm_at, compare_costs
 from e2h.report import MEASURE_WORDS
-from e2h.sgr import item_clusters, sgr, to_matrix
+from e2h.sgr import chance_accuracy, item_clusters, sgr, to_matrix
 from e2h.store import atomic, open_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,7 +45,8 @@ def entries(data, measure, file):
         budget = int(r.loc[r["noise"] > 0, "n_train"].max())
         prices = [[compare_costs(r, budget, Labels(cost, *errors)) for cost in COSTS] for errors in ERRORS]
         yield dict(data=data, measure=MEASURE_WORDS[measure], method=title, budget=budget,
-                   hard_items=int(r["item_id"].nunique()), seeds=int(r["seed"].nunique()),
+                   chance=rounded(chance_accuracy(hard)), hard_items=int(r["item_id"].nunique()),
+                   seeds=int(r["seed"].nunique()),
                    sgr=[ratio(r, zero, item_clusters(hard), errors) for errors in ERRORS],
                    prices=[[[rounded(c[what]) for what in ("difference", "low", "high")] for c in row] for row in prices])
 
