@@ -650,7 +650,8 @@ def chance_accuracy(
     "What guessing gives on the items of some records: the mean of one over the number of choices."
     column = next((name for name in ("n_chars", "n_tokens", "logprobs") if name in records), None)
     if column is None: return np.nan
-    choices = records.dropna(subset=column).drop_duplicates("item_id")[column].str.len()
+    listed = records.dropna(subset=column).drop_duplicates("item_id")[column]
+    choices = listed.map(lambda some: some.count(",") + 1 if isinstance(some, str) else np.size(some))  # a CSV's lists are text
     return (1 / choices[choices > 1]).mean()
 
 # %% ../nbs/api/51_tables.ipynb #a114f4ba

@@ -330,7 +330,7 @@ def test_studies_in_words_are_checked_before_they_run(lm):
     bare = yes_no(180).assign(rationale=None)
     names = sums(180).assign(choices=[["Paris"]] * 180)
     for items in (bare, names): items.attrs.update(yes_no(2).attrs if items is bare else sums(2).attrs)
-    with pytest.raises(ValueError, match="has no rationales, which cot=True needs"):
+    with pytest.raises(ValueError, match="has no rationales to learn a chain of thought from"):
         Study(bare, lm, "steps", ICL(3, cot=True), n_train=8, n_test=5, seeds=1).cells()
     with pytest.raises(ValueError, match="'Paris' is not one number"):
         Study(names, lm, "steps", ICL(3, cot=True), n_train=8, n_test=5, seeds=1).cells()
