@@ -651,7 +651,7 @@ def chance_accuracy(
     column = next((name for name in ("n_chars", "n_tokens", "logprobs") if name in records), None)
     if column is None: return np.nan
     listed = records.dropna(subset=column).drop_duplicates("item_id")[column]
-    choices = listed.map(lambda some: some.count(",") + 1 if isinstance(some, str) else np.size(some))  # a CSV's lists are text
+    choices = listed.map(lambda some: some.count(",") + 1 if isinstance(some, str) else np.size(some))  # text in a CSV
     return (1 / choices[choices > 1]).mean()
 
 # %% ../nbs/api/51_tables.ipynb #a114f4ba
