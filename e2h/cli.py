@@ -273,7 +273,8 @@ def plan_of(
     elif nameless: hours = f"GPU-hours unknown (no size in the name of {', '.join(nameless)})"
     else:
         cpu = duration(3600 * total["GPU-hours"] * SPEED / CPU_SPEED)
-        hours = (f"{amount(total['GPU-hours'])} GPU-hours at 100 TFLOP/s (on two CPU cores up to {cpu}, in float32)")
+        hours = (f"{amount(total['GPU-hours'])} GPU-hours at 100 TFLOP/s (on two CPU cores about {cpu} in float32, "
+                 "less with bfloat16 in hardware)")
     memory, lines = memory_of(words(args.model))
     shown = table.assign(**{name: table[name].map(amount) for name in ["million tokens", "GPU-hours", "MB"]})
     text = as_prose(f"{total['cells']:.0f} cells, {total['answers']:,.0f} answers, {amount(total['million tokens'])} million "
@@ -378,14 +379,14 @@ def tables(
     data = dict(accuracy=as_json(accuracies), sgr=[])
     try: table = sgr_table(records)
     except ValueError as e: return f"{title}\n\n{text}\n\nno supervision gap yet: {e}", data
-    twice = as_prose(f"{title}; zero-shot counts an item once here, and in the next table as often as draws tested it")
+    above = as_prose(f"{title}; zero-shot counts an item once here, and in the next table as often as draws tested it")
     data["sgr"] = as_json(table)
     left_out = "".join(f"\nNot compared, as it has no easy or no hard arm: {describe_method(row)}."
                        for row in table.attrs["skipped"])
     title = as_prose("Supervision gap recovered, (easy - zero-shot) / (hard - zero-shot) on hard test items; net: with "
                      "random labels in the place of zero-shot; p: that easy training does as zero-shot, or as hard training")
     said = as_prose(table.describe() + left_out)
-    return f"{twice}\n\n{text}\n\n{title}\n\n{as_table(format_sgr_table(table))}\n\n{said}", data
+    return f"{above}\n\n{text}\n\n{title}\n\n{as_table(format_sgr_table(table))}\n\n{said}", data
 
 # %% ../nbs/api/64_cli.ipynb #a9c7dd8f
 def sgr_command(

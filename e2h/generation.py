@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MARKS', 'TIDY', 'THOUSANDS', 'DIGITS', 'DECIMAL', 'FRACTION', 'SIGN', 'SCALES', 'SCALE', 'NUMBER', 'TOUCHING',
            'WORDS', 'OPERATOR', 'CHAIN', 'PARTS', 'CLAUSE_END', 'EQUALS', 'end_of_answer', 'working_cache',
-           'next_tokens', 'write_group', 'write_alone', 'text_of', 'stop_tokens', 'unpacked', 'generate', 'check_kind',
+           'next_tokens', 'write_group', 'write_alone', 'text_of', 'stop_tokens', 'generate', 'check_kind',
            'original_number', 'original_answer', 'same_answer_original', 'first_answer', 'marked_lines', 'tidy_numbers',
            'number_value', 'number_text', 'read_number', 'closing_number', 'choice_pattern', 'read_choice',
            'leading_choice', 'find_answer', 'same_answer', 'room_for', 'written_predictions']
@@ -13,7 +13,6 @@ __all__ = ['MARKS', 'TIDY', 'THOUSANDS', 'DIGITS', 'DECIMAL', 'FRACTION', 'SIGN'
 # %% ../nbs/api/26_generation.ipynb #c2019d92
 import re
 import unicodedata
-from contextlib import contextmanager
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import partial
@@ -125,23 +124,6 @@ def stop_tokens(
     more = lm.model.generation_config.eos_token_id
     return {lm.tokenizer.eos_token_id, *([] if more is None else np.atleast_1d(more).tolist())}
 
-# %% ../nbs/api/26_generation.ipynb #05cea78e
-@contextmanager
-def unpacked(
-    lm:LM,  # the model
-):
-    "Weights of four bits as numbers, for as long as a CPU writes: it would unpack them again for every token."
-    layers = []
-    if lm.quant == "nf4" and lm.device.type == "cpu":
-        bnb, linear = require("bitsandbytes"), require("torch").nn.functional.linear
-        layers = [layer for layer in lm.model.modules() if isinstance(layer, bnb.nn.Linear4bit)]
-    for layer in layers:
-        weight = bnb.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
-        layer.forward = partial(linear, weight=weight, bias=layer.bias)
-    try: yield
-    finally:
-        for layer in layers: del layer.forward
-
 # %% ../nbs/api/26_generation.ipynb #1423bba3
 def generate(
     lm:LM,                   # the model
@@ -153,6 +135,7 @@ def generate(
 ) -> list[str]:              # N continuations; ValueError for a prompt longer than the context
     "Greedy continuations; what the prompts share in front is computed once."
     rows = [Row(tokens, len(tokens)) for tokens in encode(lm, prompts, chat=join == "chat")]
+    texts = [""] * len(prompts)
     if not rows: return []
     bare = [i for i, row in enumerate(rows) if not row.tokens]
     if bare: raise ValueError(f"prompts[{bare[0]}] is empty and {lm.name} begins with no token of its own; give it some text")
@@ -163,15 +146,14 @@ def generate(
     prefix = prefix_cache(lm, rows[0].tokens[:shared])
     def text_behind(i, new): return text_of(lm, rows[i].tokens[-1], new)
     def done(i, new): return len(new) >= rooms[i] or new[-1] in stops or ended(text_behind(i, new)) is not None
-    size, stops, texts = at_once if path == "packed" else 1, stop_tokens(lm), [""] * len(prompts)
+    size, stops = at_once if path == "packed" else 1, stop_tokens(lm)
     order = sorted((i for i in range(len(rows)) if rooms[i]), key=lambda i: len(rows[i].tokens))
-    with unpacked(lm):
-        for at in tqdm(range(0, len(order), size), unit="group", delay=10, leave=False, disable=None):
-            group = order[at:at + size]
-            tails, room = [rows[i].tokens[shared:] for i in group], max(rooms[i] for i in group)
-            new = [write_alone(lm, tails[0], room, partial(done, group[0]))] if path == "plain" else \
-                write_group(lm, tails, prefix, path == "packed", room, lambda b, new, group=group: done(group[b], new))
-            for i, tokens in zip(group, new): texts[i] = text_behind(i, tokens)
+    for at in tqdm(range(0, len(order), size), unit="group", delay=10, leave=False, disable=None):
+        group = order[at:at + size]
+        tails, room = [rows[i].tokens[shared:] for i in group], max(rooms[i] for i in group)
+        new = [write_alone(lm, tails[0], room, partial(done, group[0]))] if path == "plain" else \
+            write_group(lm, tails, prefix, path == "packed", room, lambda b, new, group=group: done(group[b], new))
+        for i, tokens in zip(group, new): texts[i] = text_behind(i, tokens)
     return [text[:ended(text)] for text in texts]
 
 # %% ../nbs/api/26_generation.ipynb #1fe012c1

@@ -348,11 +348,11 @@ def _context(
     "Tables and texts of the page."
     cells, dataset = reported_cells(store, records), _listed(records["dataset"])
     columns = ["method", "train_on", "n_train", "seed", "quant", "n_test", "seconds", "peak_mb", "run_id", "settings"]
-    per_level = 20
+    per_level, levelled = 20, records.dropna(subset="level")["item_id"].nunique()
     return {"unfinished": unfinished(store), "title": f"Easy to hard: {dataset} by {measure}", "dataset": dataset,
             "measure": measure,
-            "subtitle": (f"{_listed(records['model'])}; {records['item_id'].nunique():,} of {len(store.items):,} items have "
-                         f"a level by {measure}; {len(records):,} answers"),
+            "subtitle": (f"{_listed(records['model'])}; {levelled:,} of {len(store.items):,} items have a level "
+                         f"by {measure}; {len(records):,} answers"),
             "headlines": [] if table is None else [sentence(row) for _, row in table.iterrows()],
             "sgr": None if table is None else format_sgr_table(table),
             "placebo": table is not None and table["placebo_share"].notna().any(),

@@ -856,7 +856,7 @@ def sentence(
           + ("" if pd.isna(row["chance"]) else f", zero-shot {row['zero_shot']:.1%}, chance {row['chance']:.1%}") + ":")
     gap = f"{_points(row['gap'], row['gap_low'], row['gap_high'])} points"
     pieces = f", in pieces: {_pieces(row['sets'])}" if row["kind"] == "bounded" and len(row["sets"]) > 1 else ""
-    if row["gap_low"] == row["gap_high"] == 0: text = f"{on} hard training changed no answer, so there is no gap"
+    if row["gap_low"] == row["gap_high"] == 0: text = f"{on} hard training leaves accuracy as it was, so there is no gap"
     elif row["regime"] == "gap not separated":
         text = f"{on} the gap of {gap} is not separated from zero, so no ratio is given{_set_words(row)}"
     elif row["regime"] == "reversed":

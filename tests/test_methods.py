@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from e2h.data import cache_dir, check_items, load_items
 from e2h.baselines import AnswerPrior
-from e2h.generation import unpacked
 from e2h.icl import ICL, ZeroShot, fitting_prompts
 from e2h.lm import LM, fingerprint
 from e2h.plots import plot_accuracy
@@ -472,13 +471,6 @@ def test_qlora_on_the_quantised_model(smollm2):
         assert max(w.abs().max() for name, w in fitted.weights.items() if "lora_B" in name) > 0
     assert first.log["loss"] != second.log["loss"] and first.predict(test).equals(once)
     assert far(once, ZeroShot().fit(nf4).predict(test)) > .1 and far(once, second.predict(test)) > .1
-    tokens = torch.tensor([nf4.tokenizer("Which country has the longest coast?")["input_ids"]])
-    with adapter(nf4, method, weights=first.weights) as model, torch.no_grad():
-        packed = model.eval()(tokens).logits
-        with unpacked(nf4):  # for writing: the same numbers, all layers, and no trace of it behind
-            assert sum("forward" in vars(layer) for layer in model.modules()) == 210
-            assert torch.equal(model(tokens).logits, packed)
-        assert not any("forward" in vars(layer) for layer in model.modules())
     assert base(nf4, test) == before and world() == generators
 
 

@@ -190,6 +190,13 @@ def test_a_wide_figure_can_be_read_on_a_phone(address, tab, built):
     assert tab.request.get(f"{address}paper/{picture}").headers["content-type"] == "image/png"
 
 
+def test_printed_sentences_wrap(address, tab, built):
+    tab.set_viewport_size(DESK)
+    tab.goto(address)
+    boxes = tab.evaluate("[...document.querySelectorAll('main pre.prose')].map(e => [e.scrollWidth, e.clientWidth])")
+    assert boxes and all(wide <= box for wide, box in boxes)
+
+
 def explore_data():
     "What the interactive page reads."
     return json.loads((ROOT / "nbs" / "explore_data.js").read_text("utf-8").removeprefix("window.e2hExplore = ")[:-2])

@@ -19,6 +19,7 @@ import sys
 import textwrap
 from functools import cache
 from html import escape, unescape
+from itertools import count
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
@@ -309,10 +310,10 @@ def enlargeable(html, page):
     "Figures that lead to their pictures in full size, each in a file of its own; how wide they are is said to styles.css."
     from PIL import Image
 
-    count = iter(range(1, 1000))
+    numbers = count(1)
     def linked(m):
         if m[1].startswith("data:"):
-            file = page.with_name(f"{page.stem}_files") / f"figure-{next(count)}.png"
+            file = page.with_name(f"{page.stem}_files") / f"figure-{next(numbers)}.png"
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(base64.b64decode(m[1].partition(",")[2]))
         else: file = page.parent / unquote(m[1])
