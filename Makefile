@@ -21,8 +21,8 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 study: $(VENV)/lm ## install, then run the main job on World Quiz and write its report (FULL=1: all QLoRA seeds)
-	$(STUDY) --methods icl,placebo,probe,probe_placebo --seeds 5 --out $(OUT)
-	$(STUDY) --quant nf4 --methods qlora --seeds $(QLORA_SEEDS) --out $(OUT)
+	$(STUDY) --methods icl,placebo,probe,probe_placebo --seeds 5 --out $(OUT) > /dev/null
+	$(STUDY) --quant nf4 --methods qlora --seeds $(QLORA_SEEDS) --out $(OUT) > /dev/null
 	$(BIN)/e2h report $(OUT)
 
 test: $(VENV)/dev ## install, then lint, run every notebook and test, build the wheel and the site

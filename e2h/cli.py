@@ -19,6 +19,7 @@ import shutil
 import sys
 import textwrap
 import warnings
+from functools import cache, partial
 from pathlib import Path
 from . import __version__
 
@@ -26,18 +27,20 @@ from . import __version__
 def make_methods(
     names:list[str],  # such as "icl" or "probe_placebo"
     shots:int,        # examples shown by methods that show some
+    original=False,   # adapters and probe by the recipes of the paper's code
 ) -> dict:            # word -> method, with its default settings otherwise
     "Methods by their words; KeyError listing those that exist."
     from e2h.baselines import AnswerPrior
     from e2h.icl import ICL, ZeroShot
     from e2h.probe import LinearProbe
     from e2h.qlora import QLoRA
+    probe, qlora = (partial(LinearProbe, solver="original"), QLoRA.paper) if original else (LinearProbe, QLoRA)
     known = dict(
         zeroshot=ZeroShot, blind=lambda: ZeroShot(blind=True), answer_prior=AnswerPrior,
         position_prior=lambda: AnswerPrior("position"), icl=lambda: ICL(shots), placebo=lambda: ICL(shots, "random"),
-        other_task=lambda: ICL(shots, "arithmetic"), icl_cot=lambda: ICL(shots, cot=True), probe=LinearProbe,
-        probe_placebo=lambda: LinearProbe(labels="random"), qlora=QLoRA, qlora_placebo=lambda: QLoRA(labels="random"),
-        qlora_cot=lambda: QLoRA(cot=True))
+        other_task=lambda: ICL(shots, "arithmetic"), icl_cot=lambda: ICL(shots, cot=True), probe=probe,
+        probe_placebo=lambda: probe(labels="random"), qlora=qlora, qlora_placebo=lambda: qlora(labels="random"),
+        qlora_cot=lambda: qlora(cot=True))
     wrong = [repr(name) for name in names if name not in known]
     if wrong: raise KeyError(f"there is no method {' or '.join(wrong)}; give some of {', '.join(known)}")
     return {name: known[name]() for name in names}
@@ -219,11 +222,11 @@ def make_studies(
     from e2h.lm import LMSource
     from e2h.study import Study
     names = [n for n in words(args.methods) if n != "zeroshot"]
-    methods = make_methods(names, args.shots)
+    methods = make_methods(names, args.shots, args.original)
     items = [load_data(name) for name in words(args.dataset)]
     measures = words(measure_of(args, items[0]))
     base = Study(items if len(items) > 1 else items[0], [], measures, list(methods.values()), words(args.train_on),
-                 args.n_train, args.n_test, args.seeds, args.noise, words(args.format), cutoffs=args.cutoffs)
+                 args.n_train, args.n_test, args.seeds, args.noise, words(args.format), args.original, cutoffs=args.cutoffs)
     groups = by_quant(names, args.quant) or {None: []}
     return [replace(base, lm=[LMSource(m, quant, args.dtype, args.device) for m in words(args.model)],
                     methods=[methods[n] for n in group]) for quant, group in groups.items()]
@@ -279,8 +282,10 @@ def plan_of(
     shown = table.assign(**{name: table[name].map(amount) for name in ["million tokens", "GPU-hours", "MB"]})
     text = as_prose(f"{total['cells']:.0f} cells, {total['answers']:,.0f} answers, {amount(total['million tokens'])} million "
                     f"tokens, {hours} and {amount(total['MB'])} MB of records")
-    shown = shown.rename(columns={"million tokens": "Mtokens"})
-    return f"{as_table(shown)}\n\n{text}\n\n{lines}", dict(plan=as_json(table), total=total.to_dict(), memory=memory)
+    same = [name for name in ("dataset", "model", "quant", "format") if shown[name].nunique() == 1]
+    title = ", ".join(f"{name} {shown[name].iloc[0]}" for name in same)
+    rows = as_table(shown.drop(columns=same).rename(columns={"million tokens": "Mtokens"}))
+    return "\n\n".join([title, rows, text, lines]).lstrip(), dict(plan=as_json(table), total=total.to_dict(), memory=memory)
 
 # %% ../nbs/api/64_cli.ipynb #6a89fe09
 def memory_of(
@@ -294,8 +299,11 @@ def memory_of(
         except (OSError, ValueError, ModuleNotFoundError) as e: lines.append(f"memory of {name} unknown: {sentence(e)}")
         else:
             found[name] = as_json(table)
-            lines.append(f"Memory of {name}: weights, adapters in training, keys and values of 1,000 tokens\n\n"
-                         f"{as_table(table)}")
+            gpus = [column for column in table if column.startswith("GPUs")]
+            small = gpus if table[gpus].eq(1).all(axis=None) else []
+            lines.append(f"Memory of {name}: weights, adapters in training, keys and values of 1,000 tokens"
+                         + f" (one GPU of {gpus[0].split(' of ')[1]} will do)" * bool(small)
+                         + f"\n\n{as_table(table.drop(columns=small))}")
     return found, "\n\n".join(lines)
 
 # %% ../nbs/api/64_cli.ipynb #be6aeb7f
@@ -324,7 +332,8 @@ def study_command(
     if args.dry_run:
         text, data = plan_of(args)
         done = sum(len(open_store(run).manifests()) for run in _runs(args.out))
-        return f"{text}\n{args.out} holds {done} finished cells; nothing was computed", dict(data, finished=done)
+        return (f"{text}\nthe plan counts all cells; {args.out} holds {done} finished ones; nothing was computed",
+                dict(data, finished=done))
     executor, studies = "serial" if args.ray is None else Ray(args.ray or None, args.gpus), make_studies(args)
     warn_of_stops(studies[0])
     for study in studies:
@@ -442,7 +451,9 @@ def runs_command(
     rows = [_run_row(path, Path(args.path)) for path in sorted([*_runs(args.path), *packs])]
     if not rows: return f"no runs below {args.path}; name another folder", dict(runs=[])
     table = pd.DataFrame(rows)
-    return as_table(table.fillna("")), dict(runs=as_json(table))
+    short = table.drop(columns=["models", "measures"], errors="ignore").fillna("")
+    if "methods" in short: short["methods"] = [textwrap.shorten(names, 24, placeholder=" ...") for names in short["methods"]]
+    return f"{as_table(short)}\n\nmodels, measures and seeds: e2h runs show RUN", dict(runs=as_json(table))
 
 # %% ../nbs/api/64_cli.ipynb #1e170cca
 def show_runs(
@@ -594,6 +605,8 @@ def grid_arguments(
     p.add_argument("--shots", type=int, default=10, help="examples shown by icl, placebo, other_task and icl_cot")
     p.add_argument("--seeds", type=int, default=5, help="draws of training and test items")
     p.add_argument("--format", default="cloze", help="prompt formats, with commas: cloze, paper, letter, paper-original")
+    p.add_argument("--original", action="store_true", help="splits, wrong labels, probe and schedule of adapters as in the "
+                   "paper's code; its prompts are --format paper-original")
     p.add_argument("--quant", default="auto", choices=["auto", "none", "nf4", "int8"],
                    help="quantisation of the base; auto: nf4 for qlora, none for the others")
     p.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"], help="number format")
@@ -684,7 +697,8 @@ def main(
     file = args.command in ("plan", "study") and any(Path(word).suffix in READERS for word in more)
     hint = "; data are named with --dataset" if file else ""
     if more: parser().error(f"unrecognized arguments: {' '.join(more)}{hint}")
-    warnings.showwarning = lambda said, *where, **more: print(f"e2h: note: {said}", file=sys.stderr)
+    tell = cache(lambda said: print(f"e2h: note: {said}", file=sys.stderr))  # once, what a study says for every draw
+    warnings.showwarning = lambda said, *where, **more: tell(str(said))
     try: text, data = args.run_command(args)
     except KeyboardInterrupt as e:
         print("\n" + "; ".join(getattr(e, "__notes__", ["stopped"])), file=sys.stderr)

@@ -17,7 +17,7 @@ from . import __version__
 from .hardness import MEASURES
 from .plots import INK, add_labels, figure_svg, in_words, plot_accuracy, plot_hardness, plot_levels, plot_sgr
 from e2h.sgr import (
-    BASE, METHODS, accuracy_table, describe_method, format_sgr_table, in_order, item_clusters, sentence, sgr_table,
+    BASE, METHODS, accuracy_table, describe_method, format_sgr_table, in_order, item_clusters, percents, sentence, sgr_table,
 )
 from .store import open_store, unfinished
 
@@ -114,7 +114,7 @@ def _results(
     lines = []
     for _, row in table.iterrows():
         ratio = (row["regime"] if row["regime"] != "ok" else
-                 f"SGR {row['sgr']:.2f} [{row['low']:.2f}, {row['high']:.2f}], p(SGR = 1) = {row['p_one']:.3f}")
+                 f"SGR {percents(row['sgr'], row['low'], row['high'])}, p(easy = hard) = {row['p_one']:.3f}")
         over = "" if pd.isna(row["over_placebo"]) else (f", hard minus placebo {100 * row['over_placebo']:+.1f} points "
             f"[{100 * row['over_placebo_low']:.1f}, {100 * row['over_placebo_high']:.1f}]")
         lines.append(f"{describe_method(row)}: zero-shot {row['zero_shot']:.1%}, easy {row['easy']:.1%}, hard "

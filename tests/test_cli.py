@@ -2,9 +2,12 @@
 import gzip
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -382,3 +385,15 @@ def test_help_reads_well(capsys):
     for command in ["study", "plan", "hardness", "sgr", "report", "runs", "check"]:
         with pytest.raises(SystemExit): main([command, "--help"])
         assert "--json" in capsys.readouterr().out
+
+
+@pytest.mark.skipif("E2H_DATA" not in os.environ, reason="E2H_DATA does not name a folder with the real data sets")
+@pytest.mark.parametrize("page", ["paper/08_the_paper_table_by_table", "guides/cluster"])
+def test_the_commands_on_a_page_are_studies(page):
+    cells = json.loads((Path(__file__).parents[1] / "nbs" / f"{page}.ipynb").read_text("utf-8"))["cells"]
+    text = "".join(line for cell in cells if cell["cell_type"] == "markdown" for line in cell["source"])
+    commands = re.findall(r"^ *e2h (study --.*)$", text.replace("\\\n", " "), re.M)
+    assert len(commands) >= 5
+    for command in commands:
+        for study in make_studies(parser().parse_args([*shlex.split(command), "--seeds", "1"])):
+            assert all(study.splits for study in study.parts) and study.original == ("--original" in command)
