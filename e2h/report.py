@@ -354,7 +354,7 @@ def _context(
             "subtitle": (f"{_listed(records['model'])}; {levelled:,} of {len(store.items):,} items have a level "
                          f"by {measure}; {len(records):,} answers"),
             "headlines": [] if table is None else [sentence(row) for _, row in table.iterrows()],
-            "sgr": None if table is None else format_sgr_table(table),
+            "sgr": None if table is None else format_sgr_table(table).loc[:, lambda text: text.ne("").any()],
             "placebo": table is not None and table["placebo_share"].notna().any(),
             "accuracies": format_accuracies(accuracies), "facts": run_facts(store, cells), "runs": run_table(cells),
             "cells": cells[columns].round({"seconds": 1, "peak_mb": 0}), "per_level": per_level,

@@ -8,9 +8,9 @@ __all__ = ['SPECIMEN', 'DONE', 'TAKEN', 'TRIES', 'EARLY', 'PATIENCE', 'TOKENS_A_
            'check_sizes', 'check_arms', 'split_study', 'check_methods', 'Cell', 'plan', 'cells_of', 'own_floors',
            'check_words', 'levelled_items', 'code_version', 'library_version', 'identity', 'item_digests', 'Part',
            'Worker', 'find_cell', 'summary', 'describe_sample', 'run_cell', 'peak_mb', 'versions', 'check_models',
-           'run_study', 'run_here', 'time_left', 'follow', 'Teller', 'study_settings', 'items_table', 'Ray', 'portable',
-           'next_cell', 'hiring', 'cluster', 'run_on_ray', 'Crew', 'lose', 'cell_tokens', 'model_size', 'plan_table',
-           'item_words']
+           'run_study', 'run_here', 'time_left', 'ticking', 'follow', 'Teller', 'study_settings', 'items_table', 'Ray',
+           'portable', 'next_cell', 'hiring', 'cluster', 'run_on_ray', 'Crew', 'lose', 'cell_tokens', 'model_size',
+           'plan_table', 'item_words']
 
 # %% ../nbs/api/60_study.ipynb #3cd7748a
 import ast
@@ -33,6 +33,7 @@ from functools import cache, cached_property
 from importlib import import_module, metadata
 from pathlib import Path
 from statistics import median
+from threading import Event, Thread
 import pandas as pd
 from .data import check_items, items_digest
 from .generation import read_number
@@ -554,14 +555,28 @@ def run_here(
 def time_left(
     done:list[dict],   # facts of finished cells: model, method, seconds
     todo:list[Cell],   # those to come
-) -> float | None:     # seconds; None before the first has finished
+) -> float | None:     # seconds; None before a cell of each method has finished
     "How long the rest will take on one worker."
-    if not done: return None
-    alike, spent = {}, [facts["seconds"] for facts in done]
+    alike = {}
     for facts in done:
         for key in ((facts["model"], facts["method"]), facts["method"]): alike.setdefault(key, []).append(facts["seconds"])
     names = Counter((cell.lm.name if isinstance(cell.lm, LM) else cell.lm.label, cell.method.name) for cell in todo)
-    return sum(n * median(alike.get(key) or alike.get(key[1]) or spent) for key, n in names.items())
+    times = {key: alike.get(key) or alike.get(key[1]) for key in names}
+    if not all(times.values()): return None
+    return sum(n * median(times[key]) for key, n in names.items())
+
+# %% ../nbs/api/60_study.ipynb #377b0e15
+@contextmanager
+def ticking(
+    bar,  # a progress bar
+):
+    "Let the clock of a bar go on between its steps, where a screen shows it."
+    over = Event()
+    def tick():
+        while not over.wait(1): bar.refresh()
+    if sys.stderr.isatty() and not bar.disable: Thread(target=tick, daemon=True).start()
+    try: yield
+    finally: over.set()
 
 # %% ../nbs/api/60_study.ipynb #b604eddb
 DONE = ("cell found", "cell finished")  # events after which a cell is there
@@ -578,7 +593,7 @@ def follow(
     tell = Teller(store, len(cells), callback)
     known = "".join(os.path.commonprefix([cell.title for cell in cells]).rpartition(": ")[:2])  # one data set and model
     layout = "{desc}: {n}/{total} cells |{bar}| {elapsed} elapsed{postfix}"
-    with tqdm(total=len(cells), disable=not progress, dynamic_ncols=True, bar_format=layout) as bar:
+    with tqdm(total=len(cells), disable=not progress, dynamic_ncols=True, bar_format=layout) as bar, ticking(bar):
         try:
             for event in events:
                 tell(event)
@@ -832,7 +847,8 @@ def cell_tokens(
     "About how many tokens a cell reads."
     read = 0 if hasattr(method, "prepare") else tested
     epochs = getattr(method, "epochs", 0)
-    times = 1 if hasattr(method, "k") else 3 * (10 if epochs is None else epochs)  # None: the paper's schedule, often ten
+    if epochs is None: epochs = 38 if method.cot else 10  # the paper's schedule, for as many items as the paper has
+    times = 1 if hasattr(method, "k") else 3 * epochs
     return TOKENS_A_WORD * (read + times * trained)
 
 # %% ../nbs/api/60_study.ipynb #a81d63dc
@@ -853,11 +869,12 @@ def plan_table(
 ) -> pd.DataFrame: # per data set, model, quant, format and method: cells, answers, million tokens, GPU-hours, MB
     "What a study will compute, and about what it will cost."
     items, rows, prepared = {part.items.attrs["dataset"]: part.items for part in study.parts}, [], set()
-    words = cache(lambda dataset, format: item_words(items[dataset], format))
-    count = cache(lambda dataset, format, ids: sum(words(dataset, format)[item] for item in ids))
+    words = cache(lambda dataset, format, cot: item_words(items[dataset], format, cot))
+    count = cache(lambda dataset, format, cot, ids: sum(words(dataset, format, cot)[item] for item in ids))
     for cell in study.cells():
         name = cell.lm.name if isinstance(cell.lm, LM) else cell.lm.label
-        known, read = (cell.dataset, name, cell.lm.quant or "none", cell.method.format), (cell.dataset, cell.method.format)
+        read = cell.dataset, cell.method.format, getattr(cell.method, "cot", False)
+        known = cell.dataset, name, cell.lm.quant or "none", cell.method.format
         tokens = cell_tokens(cell.method, count(*read, tuple(cell.train_ids)), count(*read, tuple(cell.test_ids)))
         if hasattr(cell.method, "prepare") and known not in prepared:
             prepared.add(known)
@@ -873,7 +890,10 @@ def plan_table(
 def item_words(
     items:pd.DataFrame,  # items, N rows
     format:str,          # prompt format
+    cot:bool=False,      # with the rationale, which is read in training and written, about as long, in an answer
 ) -> dict:               # item_id -> words of question and choices; choices count twice where the prompt lists them
-    "How much of an item a model reads."
-    texts, times = zip(items["item_id"], items["question"], items["choices"]), 1 + get_format(format).show_choices
-    return {item: len(question.split()) + times * sum(len(c.split()) for c in choices) for item, question, choices in texts}
+    "How much of an item a model reads, and writes."
+    times, parts = 1 + get_format(format).show_choices, ["item_id", "question", "choices", "rationale"]
+    return {item: len(question.split()) + times * sum(len(c.split()) for c in choices)
+            + (len(rationale.split()) if cot and rationale else 0)
+            for item, question, choices, rationale in items[parts].itertuples(index=False)}

@@ -119,7 +119,7 @@ def two_choices_when_hard(items):
 
 @pytest.mark.parametrize("plant, grade, said, mend", [
     (lambda items: leak(items, 3), "mind", r"^6 items share question and answer with an item of another cluster "
-     r"\(copy/0, sum/000\)", "one cluster"),
+     r"\(copy/0 and sum/000, ", "one cluster"),
     (lambda items: leak(items, 30), "stop", "^60 items share question and answer", "one cluster"),
     (lambda items: contradict(items, 2), "mind", "^4 items have equal questions and choices but different right answers",
      "correct"),

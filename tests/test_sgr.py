@@ -18,6 +18,7 @@ from e2h.sgr import (
     combine_draws,
     difference,
     format_sgr_table,
+    read_records,
     gains,
     level_difference,
     level_noise,
@@ -454,13 +455,25 @@ def test_levels_may_be_categorical(world):
     assert len(accuracy_table(world.assign(level=levels))) == 28
 
 
+@pytest.mark.parametrize("column, old, word, near", [
+    ("method", "zeroshot", "zero-shot", True), ("method", "icl", "my own", False),
+    ("train_on", "easy", "Easy", True), ("train_on", "easy", "easy:0.5+hard:0.5", False)])
+def test_near_misses_of_names(world, column, old, word, near):
+    some = world.replace({column: {old: word}})
+    assert (some[column] == word).any()
+    if not near: assert read_records(some) is some
+    else:
+        with pytest.raises(ValueError, match=f"^records: {column} '{word}' is written '{old}' here; rename it$"):
+            read_records(some)
+
+
 def test_zero_shot_is_that_of_the_same_quantisation(world):
     other = world.query("method in ('zeroshot', 'icl')").assign(quant="nf4")
     other.loc[other["method"] == "zeroshot", "correct"] = 0
     table = sgr_table(pd.concat([world, other])).set_index("quant")
     assert table.loc["nf4", "zero_shot"] == 0 and (table.loc["none", "zero_shot"] > .3).all()
     alone = pd.concat([world, world.query("method == 'icl'").assign(quant="int8")])
-    with pytest.raises(ValueError, match="no zero-shot answers.*'quant': 'int8'"): sgr_table(alone)
+    with pytest.raises(ValueError, match="no zero-shot answers.*quant int8"): sgr_table(alone)
 
 
 def test_placebo_twin_has_the_same_settings_but_for_the_labels(world):

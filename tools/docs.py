@@ -39,6 +39,7 @@ FIGURE = re.compile(r'<img\b[^>]*?\bsrc="(data:image/png;base64,[^"]+|[^"]+_file
 CODE = re.compile(r'(<pre class="sourceCode python[^>]*>\s*<code[^>]*>)(.*?)(</code>)', re.S)
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 THUMBNAIL = 480  # pixels
+LONG = 12  # lines of code from which on a cell of a paper page is folded
 
 
 def page_name(path):
@@ -106,6 +107,8 @@ def enrich(page, config):
     href = f"https://colab.research.google.com/github/{config.user}/{config.repo}/blob/gh-pages/{colab_name(page)}"
     cells, figures = [nb.cells[0], v4.new_markdown_cell(f"[Run this page in Colab]({href}){{.run-page}}")], []
     for cell in nb.cells[1:]:
+        if page.parent.name == "paper" and cell.cell_type == "code" and cell.source.count("\n") >= LONG:
+            cell.source = f"#| code-fold: true\n{cell.source}"
         if shown := list(figures_of(cell)):  # the code, anchors, and the outputs in a cell of their own
             named = [(f"figure-{n}", *figure) for n, figure in enumerate(shown, len(figures) + 1)]
             anchors = "".join(f'<a id="{name}"></a>' for name, *_ in named)
