@@ -613,8 +613,8 @@ def grid_arguments(
     p.add_argument("--shots", type=int, default=10, help="examples shown by icl, placebo, other_task and icl_cot")
     p.add_argument("--seeds", type=int, default=5, help="draws of training and test items")
     p.add_argument("--format", default="cloze", help="prompt formats, with commas: cloze, paper, letter, paper-original")
-    p.add_argument("--original", action="store_true", help="splits, wrong labels, probe and schedule of adapters as in the "
-                   "paper's code; its prompts are --format paper-original")
+    p.add_argument("--original", action="store_true", help="splits, wrong labels, probe, and learning rate and schedule of "
+                   "adapters as in the paper's code; its prompts are --format paper-original")
     p.add_argument("--quant", default="auto", choices=["auto", "none", "nf4", "int8"],
                    help="quantisation of the base; auto: nf4 for qlora, none for the others")
     p.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"], help="number format")

@@ -113,7 +113,10 @@ def draw_splits(
                 if train_on == "all" and not study.original:
                     shared = draw_shared_split(study.items, list(levels.values()), n, study.n_test, seed)
                     splits[None, seed, "all", n] = shared
-                else: splits |= {(name, seed, train_on, n): ordered_split(study, name, train_on, n, seed) for name in levels}
+                    continue
+                own = {(name, seed, train_on, n): ordered_split(study, name, train_on, n, seed) for name in levels}
+                same = train_on == "all" and len({repr(split) for split in own.values()}) == 1
+                splits |= {(None, seed, "all", n): next(iter(own.values()))} if same else own
     return splits
 
 # %% ../nbs/api/60_study.ipynb #bd980575
@@ -574,9 +577,12 @@ def ticking(
     over = Event()
     def tick():
         while not over.wait(1): bar.refresh()
-    if sys.stderr.isatty() and not bar.disable: Thread(target=tick, daemon=True).start()
+    thread = Thread(target=tick, daemon=True)
+    if sys.stderr.isatty() and not bar.disable: thread.start()
     try: yield
-    finally: over.set()
+    finally:
+        over.set()
+        if thread.is_alive(): thread.join()
 
 # %% ../nbs/api/60_study.ipynb #b604eddb
 DONE = ("cell found", "cell finished")  # events after which a cell is there
@@ -843,12 +849,12 @@ def cell_tokens(
     method,         # of a cell
     trained:int,    # words of its training items
     tested:int,     # words of its test items
+    n:int,          # training items
 ) -> float:         # tokens, counting those of training three times
     "About how many tokens a cell reads."
     read = 0 if hasattr(method, "prepare") else tested
-    epochs = getattr(method, "epochs", 0)
-    if epochs is None: epochs = 38 if method.cot else 10  # the paper's schedule, for as many items as the paper has
-    times = 1 if hasattr(method, "k") else 3 * epochs
+    from e2h.qlora import schedule
+    times = 3 * schedule(method, n)[0] if hasattr(method, "epochs") else 1 if hasattr(method, "k") else 0
     return TOKENS_A_WORD * (read + times * trained)
 
 # %% ../nbs/api/60_study.ipynb #a81d63dc
@@ -875,7 +881,8 @@ def plan_table(
         name = cell.lm.name if isinstance(cell.lm, LM) else cell.lm.label
         read = cell.dataset, cell.method.format, getattr(cell.method, "cot", False)
         known = cell.dataset, name, cell.lm.quant or "none", cell.method.format
-        tokens = cell_tokens(cell.method, count(*read, tuple(cell.train_ids)), count(*read, tuple(cell.test_ids)))
+        trained, tested = (count(*read, tuple(ids)) for ids in (cell.train_ids, cell.test_ids))
+        tokens = cell_tokens(cell.method, trained, tested, len(cell.train_ids))
         if hasattr(cell.method, "prepare") and known not in prepared:
             prepared.add(known)
             tokens += TOKENS_A_WORD * sum(words(*read).values())

@@ -395,5 +395,7 @@ def test_the_commands_on_a_page_are_studies(page):
     commands = re.findall(r"^ *e2h (study --.*)$", text.replace("\\\n", " "), re.M)
     assert len(commands) >= 5
     for command in commands:
-        for study in make_studies(parser().parse_args([*shlex.split(command), "--seeds", "1"])):
-            assert all(study.splits for study in study.parts) and study.original == ("--original" in command)
+        args = parser().parse_args([*shlex.split(command), "--seeds", "1"])
+        for study in make_studies(args):
+            assert all(part.splits for part in study.parts) and study.original == page.startswith("paper")
+        if args.dataset == "gsm8k": assert len(next(iter(study.splits.values())).test_ids) == 501  # 500 in the paper
