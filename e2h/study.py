@@ -852,9 +852,11 @@ def cell_tokens(
     n:int,          # training items
 ) -> float:         # tokens, counting those of training three times
     "About how many tokens a cell reads."
+    from e2h.qlora import paper_schedule
     read = 0 if hasattr(method, "prepare") else tested
-    from e2h.qlora import schedule
-    times = 3 * schedule(method, n)[0] if hasattr(method, "epochs") else 1 if hasattr(method, "k") else 0
+    epochs = getattr(method, "epochs", 0)
+    if epochs is None: epochs = paper_schedule(n, method.cot)[0]
+    times = 1 if hasattr(method, "k") else 3 * epochs
     return TOKENS_A_WORD * (read + times * trained)
 
 # %% ../nbs/api/60_study.ipynb #a81d63dc

@@ -402,7 +402,7 @@ def test_states_are_streamed_to_disk(tmp_path):
     "3,600 items are 900 MB on disk; what grows in memory is one pass, some 260 MB with bfloat16 in hardware."
     script = Path(__file__).parents[1] / "benchmarks" / "states.py"
     (tmp_path / "models").symlink_to(cache_dir() / "models")
-    done = subprocess.run([sys.executable, script, "3600"], capture_output=True, text=True, timeout=300,
+    done = subprocess.run([sys.executable, script, "3600"], capture_output=True, text=True, timeout=1200,  # only for a hang
                           env={**os.environ, "E2H_CACHE": str(tmp_path)})
     assert done.returncode == 0 and "DAMAGED" not in done.stdout, done.stderr[-2000:]
     on_disk, grown = (int(re.search(rf"{what} (\d+) MB|(\d+) MB {what}", done.stdout).group(g)) for what, g in
