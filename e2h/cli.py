@@ -385,6 +385,7 @@ def records_of(
 def tables(
     source:str,             # what `records_of` takes
     measure:str|None=None,  # hardness measure; None takes the study's first
+    floor:str="same",       # the zero-shot of chains of thought, as for `sgr_table`
 ) -> tuple:                 # text, JSON values
     "Accuracies on hard items and the SGR table."
     from e2h.report import format_accuracies
@@ -393,7 +394,7 @@ def tables(
     accuracies = accuracy_table(on_level(records, "hard")).query("test == 'hard'")
     title, text = "Accuracy on hard test items [95 % interval]", as_table(format_accuracies(accuracies))
     data = dict(accuracy=as_json(accuracies), sgr=[])
-    try: table = sgr_table(records)
+    try: table = sgr_table(records, floor=floor)
     except ValueError as e: return f"{title}\n\n{text}\n\nno supervision gap yet: {e}", data
     above = as_prose(f"{title}; zero-shot counts an item once here, and in the next table as often as draws tested it")
     data["sgr"] = as_json(table)
@@ -410,7 +411,7 @@ def sgr_command(
     args,  # parsed arguments
 ) -> tuple: # text, JSON values
     "The tables of records, wherever they come from."
-    return tables(args.source, args.measure)
+    return tables(args.source, args.measure, args.floor)
 
 # %% ../nbs/api/64_cli.ipynb #d5a7f9b2
 def same_questions(
@@ -569,18 +570,21 @@ def parser() -> argparse.ArgumentParser:  # with all subcommands
                                   "1 a mistake (one sentence on the error stream), 2 wrong arguments, 3 checked data are not "
                                   "ready, 130 stopped by Ctrl-C.")
     top.add_argument("--version", action="version", version=f"e2h {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
     def command(name, run, text):
         p = commands.add_parser(name, help=text, description=text, formatter_class=_Help)
         p.add_argument("--json", action="store_true", help="print JSON instead of tables")
         p.add_argument("--quiet", action="store_true", help="no progress bar, no words on the way but warnings")
-        p.set_defaults(run_command=run)
+        p.set_defaults(run_command=run, parser=p)
         return p
     check_arguments(command("check", check_command, "look at a data set before anything is computed"))
     plan_arguments(command("plan", plan_command, "what a study would compute and cost, or what a size can show"))
     study_arguments(command("study", study_command, "compute a study into a run folder; go on where it stopped"))
     hardness_arguments(command("hardness", hardness_command, "levels of every hardness measure, and how far they agree"))
-    source_arguments(command("sgr", sgr_command, "accuracies and SGR of a run or of any file of records"))
+    sgr = command("sgr", sgr_command, "accuracies and SGR of a run or of any file of records")
+    source_arguments(sgr)
+    sgr.add_argument("--floor", choices=["same", "paper"], default="same", help="zero-shot of chains of thought: written in "
+                     "the same way, or, as in the paper, chosen where there are choices")
     report = command("report", report_command, "write a run's page, report.html in its folder")
     source_arguments(report)
     report.add_argument("--dataset", help="file with the questions, for data of one's own (see e2h study --dataset)")
@@ -702,10 +706,14 @@ def main(
     argv:list[str]=None,  # arguments; None takes those of the process
 ) -> int:                 # exit code
     "The `e2h` command."
-    args, more = parser().parse_known_args(argv)
+    top = parser()
+    args, more = top.parse_known_args(argv)
     file = args.command in ("plan", "study") and any(Path(word).suffix in READERS for word in more)
     hint = "; data are named with --dataset" if file else ""
-    if more: parser().error(f"unrecognized arguments: {' '.join(more)}{hint}")
+    if more: getattr(args, "parser", top).error(f"unrecognized arguments: {' '.join(more)}{hint}")
+    if args.command is None:
+        top.print_help(sys.stderr)
+        return 2
     tell = cache(lambda said: print(f"e2h: note: {said}", file=sys.stderr))  # once, what a study says for every draw
     warnings.showwarning = lambda said, *where, **more: tell(str(said))
     try: text, data = args.run_command(args)

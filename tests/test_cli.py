@@ -165,10 +165,17 @@ def test_mistakes(capsys, args, sentence):
 
 
 @pytest.mark.parametrize("args", [["study"], ["plan", "--seeds", "many"], ["plan", "--n-train", "a,b"],
-                                  ["plan", "--cutoffs", "2:4"], ["dance"], []])
+                                  ["plan", "--cutoffs", "2:4"], ["dance"], ["--dance"], ["check", "worldquiz", "--dance"]])
 def test_wrong_arguments(capsys, args):
     with pytest.raises(SystemExit) as caught: main(args)
-    assert caught.value.code == 2
+    usage = "usage: e2h " + ("[-h] [--version]" if "dance" in args[0] else args[0])
+    assert caught.value.code == 2 and capsys.readouterr().err.startswith(usage)
+
+
+def test_no_command_shows_those_there_are(capsys):
+    code, out, err = e2h(capsys)
+    assert code == 2 and out == "" and "worldquiz" not in err
+    assert all(f"\n    {command} " in err for command in ("check", "plan", "study", "hardness", "sgr", "report", "runs"))
 
 
 def test_a_plan_of_a_model_without_a_size(capsys):

@@ -94,7 +94,7 @@ def test_a_missing_column(column):
     ({"choices": [["a", "b"], ["x", "y", "x "], ["a", "b"]]}, "items[1] ('moon')",
      "choices[0] and choices[2] are both 'x'; make them different"),
     ({"choices": [["a", "b"], "x/y", ["a", "b"]]}, "items[1] ('moon')", "choices is 'x/y', not a list; give a list"),
-    ({"choices": [["a", "b"], ["x", ""], ["a", "b"]]}, "items[1] ('moon')", "choices[1] is ''; every choice must be"),
+    ({"choices": [["a", "b"], ["x", ""], ["a", "b"]]}, "items[1] ('moon')", "choices[1] is empty; every choice must be"),
     ({"choices": [["a", "b"], None, ["a", "b"]]}, "items[1] ('moon')", "choices are missing; give a list of strings"),
     ({"answer": [1, 3, 0]}, "items[1] ('moon')", "answer is 3 but there are 2 choices (0-1)"),
     ({"answer": [1, -1, 0]}, "items[1] ('moon')", "answer is -1 but there are 2 choices (0-1)"),

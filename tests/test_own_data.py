@@ -59,7 +59,7 @@ def test_yes_and_no(answers, options, expected):
     ([1, 0.5, 0], None, "items[1] ('mine/1'): answer is 0.5"),
     (["B", "C", "A"], ["a/b", ["x", "y", "z"], ["x", "y"]], "items[0] ('mine/0'): choices is 'a/b', not a list"),
     (["B", "C", "A"], [["a", "b"], ["x"], ["x", "y"]], "items[1] ('mine/1'): choices holds 1 choice(s)"),
-    (["B", "C", "A"], [["a", "b"], ["x", "", "y"], ["x", "y"]], "items[1] ('mine/1'): choices[1] is ''"),
+    (["B", "C", "A"], [["a", "b"], ["x", "", "y"], ["x", "y"]], "items[1] ('mine/1'): choices[1] is empty"),
     (["red", "Io", "up"], [["red", "red", "blue"], ["Io", "Mars"], ["up", "down"]], "items[0]"),
 ])
 def test_answers_and_choices_that_cannot_be_read(answers, options, said):

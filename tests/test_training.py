@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from e2h.baselines import AnswerPrior
+from e2h.cli import tables
 from e2h.data import check_items, load_items
 from e2h.icl import ICL, ZeroShot
 from e2h.lm import LM
@@ -211,6 +212,9 @@ def test_a_study_with_chains_of_thought(lm, smollm2, tmp_path):
     same, paper = sgr_table(records), sgr_table(records, floor="paper")
     assert floor(same, "icl") == floor(paper, "icl") == floor(paper, "icl_cot") != expected
     assert floor(same, "icl_cot") == expected
+    for name, table in (("same", same), ("paper", paper)):  # of the command
+        printed = {row["method"]: row["zero_shot"] for row in tables(tmp_path / "r", floor=name)[1]["sgr"]}
+        assert printed["icl_cot"] == pytest.approx(floor(table, "icl_cot"), abs=1e-4)
     for texts in (True, False):
         pack(open_store(tmp_path / "r"), tmp_path / "p.parquet", texts=texts, digits=2)
         packed = open_store(tmp_path / "p.parquet")
