@@ -334,6 +334,12 @@ def wrapped(html):
     return re.sub(r'(<div class="cell-output cell-output-stdout">\s*<pre)(>.*?</pre>)', prose, html, flags=re.S)
 
 
+def unbroken(html):
+    "Intervals in the cells of tables do not break within their brackets."
+    def inside(cell): return re.sub(r"(?<=\[)([-+\d.%]+,) (?=[-+\d.%]+\])", r"\1&nbsp;", cell[0])
+    return re.sub(r"<td\b[^>]*>[^<]*</td>", inside, html)
+
+
 def broken_links():
     "Links and anchors inside _docs that lead nowhere, as 'page -> target'."
     pages = {p: p.read_text("utf-8") for p in OUT.rglob("*.html")}
@@ -361,7 +367,7 @@ def finish(pages, config):
     names = {page_name(p): api_names(p) for p in pages}
     for page in OUT.rglob("*.html"):
         path = page.relative_to(OUT)
-        html = wrapped(enlargeable(page.read_text("utf-8"), page))
+        html = unbroken(wrapped(enlargeable(page.read_text("utf-8"), page)))
         html = link_code(link_calls(mathml(html)), names.get(path, {}))
         page.write_text(relative_links(html, len(path.parts) - 1, config.doc_host + config.doc_baseurl), "utf-8")
     for css in OUT.rglob("*.css"):
