@@ -70,10 +70,9 @@ def load_data(
     if not endings: raise ValueError(f"{name}: only .csv, .jsonl and .parquet files are read, the first two also as .gz")
     if not Path(name).is_file(): raise FileNotFoundError(f"{name}: there is no such file")
     look = look_into(name, endings[-1])
-    kept = {c: c for c in ("cluster", "rationale") if c in look}
-    asked = {"question", "answer", "item_id", "id", "split", *kept}
+    asked = {"question", "answer", "item_id", "id", "split", "cluster", "rationale"}
     measures = own_measures(name, look[[c for c in look if c not in asked and not str(c).startswith("choice")]])
-    items = getattr(data, READERS[endings[-1]])(name, hardness=measures, **kept)
+    items = getattr(data, READERS[endings[-1]])(name, hardness=measures)
     items.attrs["own"] = True  # whatever its name
     return items
 
@@ -388,11 +387,12 @@ def tables(
     floor:str="same",       # the zero-shot of chains of thought, as for `sgr_table`
 ) -> tuple:                 # text, JSON values
     "Accuracies on hard items and the SGR table."
-    from e2h.report import format_accuracies
+    from e2h.report import few_draws, format_accuracies
     from e2h.sgr import accuracy_table, describe_method, format_sgr_table, on_level, sgr_table
     records = records_of(source, measure)
     accuracies = accuracy_table(on_level(records, "hard")).query("test == 'hard'")
     title, text = "Accuracy on hard test items [95 % interval]", as_table(format_accuracies(accuracies))
+    text += f"\n{said}" if (said := as_prose(few_draws(accuracies))) else ""
     data = dict(accuracy=as_json(accuracies), sgr=[])
     try: table = sgr_table(records, floor=floor)
     except ValueError as e: return f"{title}\n\n{text}\n\nno supervision gap yet: {e}", data
@@ -403,7 +403,9 @@ def tables(
     shown = format_sgr_table(table).loc[:, lambda text: text.ne("").any()]  # without placebos some columns are empty
     title = as_prose("Supervision gap recovered, (easy - zero-shot) / (hard - zero-shot) on hard test items; net: with "
                      "random labels in the place of zero-shot; p: that easy training does as zero-shot, or as hard training")
-    said = as_prose(table.describe() + left_out)
+    chosen = "zero-shot choices" if records["method"].eq("zeroshot").any() else "written zero-shot, as there are no choices"
+    under = f"\nChains of thought are compared with {chosen}." * (floor == "paper")
+    said = as_prose(table.describe() + left_out + under)
     return f"{above}\n\n{text}\n\n{title}\n\n{as_table(shown)}\n\n{said}", data
 
 # %% ../nbs/api/64_cli.ipynb #a9c7dd8f
@@ -524,7 +526,7 @@ def hardness_command(
     args,  # parsed arguments
 ) -> tuple: # text, JSON values
     "Levels of every measure, and how far the measures agree."
-    from e2h.hardness import agreement, level_counts
+    from e2h.hardness import agreement, hardness_measures, level_counts
     from e2h.store import atomic
     file = Path(args.out) if args.out else None
     if file and file.suffix != ".parquet": raise ValueError(f"--out {file}: name a .parquet file")
@@ -534,6 +536,8 @@ def hardness_command(
         with atomic(file) as tmp: items.to_parquet(tmp, index=False)
     counts = level_counts(items).reset_index()
     text = f"{len(items):,} items of {items.attrs['dataset']}: cut-offs and levels\n\n{as_table(counts)}"
+    alike = [name for name in hardness_measures(items) if name not in set(counts["measure"])]
+    if alike: text += f"\n\nno levels, the items differ too little: {', '.join(alike)}"
     try: pairs = agreement(items, n_boot=200)
     except ValueError as e: return f"{text}\n\n{e}", dict(levels=as_json(counts), agreement=[])
     shown = as_table(pairs.round(2))
@@ -582,7 +586,7 @@ def parser() -> argparse.ArgumentParser:  # with all subcommands
     study_arguments(command("study", study_command, "compute a study into a run folder; go on where it stopped"))
     hardness_arguments(command("hardness", hardness_command, "levels of every hardness measure, and how far they agree"))
     sgr = command("sgr", sgr_command, "accuracies and SGR of a run or of any file of records")
-    source_arguments(sgr)
+    source_arguments(sgr, "; or a .csv or .parquet file of records")
     sgr.add_argument("--floor", choices=["same", "paper"], default="same", help="zero-shot of chains of thought: written in "
                      "the same way, or, as in the paper, chosen where there are choices")
     report = command("report", report_command, "write a run's page, report.html in its folder")
@@ -654,10 +658,11 @@ def study_arguments(
 # %% ../nbs/api/64_cli.ipynb #954809f9
 def source_arguments(
     p:argparse.ArgumentParser,  # a parser
+    more:str="",                # what else the source may be
 ) -> None:
     "Arguments of `e2h sgr` and `e2h report`."
-    p.add_argument("source", metavar="RUN", help="a run folder, a folder of runs of different data sets, a packed study, or "
-                   "(sgr) a .csv or .parquet file of records")
+    p.add_argument("source", metavar="RUN", help="a run folder, a folder of runs of different data sets, or a packed study"
+                   + more)
     p.add_argument("--measure", help="hardness measure (the study's first)")
 
 # %% ../nbs/api/64_cli.ipynb #de28ff7b

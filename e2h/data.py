@@ -10,9 +10,9 @@ __all__ = ['ITEM_COLUMNS', 'MMLU_SUBJECTS', 'SOURCES', 'ARC_SCALES', 'ARC_ANNOTA
            'fetch', 'download', 'arc_annotations', 'arc_items', 'mmlu_items', 'strategyqa_items', 'plain_number',
            'gsm8k_items', 'content_digest', 'official_items', 'drop_reasons', 'set_aside', 'option_fault',
            'select_items', 'shipped_items', 'load_items', 'load_results', 'choice_lists', 'as_text', 'answer_readings',
-           'position', 'yes_or_no', 'read_answers', 'misfit', 'hardness_values', 'own_choices', 'from_frame',
-           'own_answers', 'add_hardness', 'read_csv', 'file_items', 'from_csv', 'from_jsonl', 'from_parquet',
-           'from_hub']
+           'position', 'yes_or_no', 'refuse', 'read_answers', 'misfit', 'typed_values', 'hardness_values',
+           'own_choices', 'from_frame', 'own_answers', 'mind_short', 'add_hardness', 'read_csv', 'file_items',
+           'from_csv', 'from_jsonl', 'from_parquet', 'from_hub']
 
 # %% ../nbs/api/00_data.ipynb #6e1da4bd
 import csv
@@ -28,6 +28,7 @@ import re
 import string
 import tempfile
 import urllib.request
+import warnings
 import zlib
 from pathlib import Path
 
@@ -163,9 +164,8 @@ def fill_items(
     rationales = items["rationale"] if "rationale" in items else [None] * len(items)
     filled["rationale"] = pd.Series([text if isinstance(text, str) else None for text in rationales], dtype=object)
     clusters = items["cluster"] if "cluster" in items else [None] * len(items)
-    own = [item_id if pd.isna(name) or name == "" else str(name)
-           for item_id, name in zip(filled["item_id"], clusters, strict=True)]
-    filled["cluster"] = own
+    filled["cluster"] = [item_id if is_missing(name) else str(name)
+                         for item_id, name in zip(filled["item_id"], clusters, strict=True)]
     filled.attrs["dataset"] = dataset
     return filled
 
@@ -322,6 +322,7 @@ def pick(
     head, *fields = [column] if column in frame.columns else str(column).split(".")
     if head not in frame.columns:
         raise ValueError(no_column(column, frame.columns))
+    if list(frame.columns).count(head) > 1: raise ValueError(f"there are two columns {head!r}; rename one")
     values = frame[head].tolist()
     for field in fields:
         names = {name: None for value in values if isinstance(value, dict) for name in value}
@@ -706,6 +707,16 @@ def yes_or_no(
     "Read yes, true, no and false."
     return {"yes": "yes", "true": "yes", "no": "no", "false": "no"}.get(str(text).strip().casefold())
 
+# %% ../nbs/api/00_data.ipynb #9e49cf3c
+def refuse(
+    faults: dict,  # name of an item -> what is wrong with it
+) -> None:         # ValueError with the first, and where the others are, if there are any
+    "Refuse items that are faulty."
+    if not faults: return
+    (name, fault), *others = faults.items()
+    named = ", ".join(other for other, _ in others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+    raise ValueError(f"{name}: {fault}" + (f"; also to mend: {named}" if others else ""))
+
 # %% ../nbs/api/00_data.ipynb #c39e5b1f
 def read_answers(
     answers: list,  # N answers as they were given
@@ -718,8 +729,8 @@ def read_answers(
     fitting = {way: [ways[way] for ways in readings] for way in counts.index[counts == len(answers)]}
     if not fitting:
         best = counts.index[0] if len(counts) else None
-        row = next(row for row, ways in enumerate(readings) if best not in ways)
-        raise ValueError(f"{names[row]}: {misfit(answers[row], len(choices[row]), best)}")
+        refuse({names[row]: misfit(answers[row], len(choices[row]), best)
+                for row, ways in enumerate(readings) if best not in ways})
     found = list(fitting.values())
     for row, indices in enumerate(zip(*found, strict=True)):
         if len(set(indices)) > 1:
@@ -740,6 +751,20 @@ def misfit(
     letter = isinstance(answer, str) and len(answer) == 1 and answer.isalpha() and "letter" in (best or "letter")
     wrong = f"no {best}, unlike others" if best and not letter else f"none of its {n} choices"
     return f"answer is {answer!r}, which is {wrong}; {mend}"
+
+# %% ../nbs/api/00_data.ipynb #26a8b7a8
+def typed_values(
+    frame: pd.DataFrame,  # any frame, N rows
+    column: str,          # a column with gaps, such as that of clusters
+    item_ids: list,       # N names of the items, for the error
+    kinds,                # type or types of what it may hold
+) -> list:                # N values, None where the cell is empty
+    "Read a column of text, or of text and numbers."
+    values = [None if is_missing(value) else value for value in pick(frame, column)]
+    wanted = "text" if kinds is str else "text or a number"
+    refuse({f"items[{row}] ({str(item_ids[row])!r})": f"{column} is {value!r}, not {wanted}; write it as {wanted}, or leave "
+            "the cell empty" for row, value in enumerate(values) if value is not None and not isinstance(value, kinds)})
+    return values
 
 # %% ../nbs/api/00_data.ipynb #7cfad411
 def hardness_values(
@@ -779,10 +804,10 @@ def from_frame(
     question: str = "question",  # column of the question; "a.b" is the field b of column a, here and below
     choices=None,                # column of lists, or list of columns, one per choice (choices, choice...); else yes/no
     answer: str = "answer",      # column of the right answer: index, letter, number from 1, true/false or text
-    hardness=None,               # column(s) of measures: a name, a list of names, or a dict of new name -> column
+    hardness=None,               # column(s) kept as measures: a name, a list of names, or a dict of new name -> column
     item_id: str | None = None,  # column of identifiers; else item_id or id, else the data set's name and the row
-    rationale: str | None = None,  # column of worked answers
-    cluster: str | None = None,  # column of what may not be torn apart by a split
+    rationale: str | None = None,  # column of worked answers; else rationale if there is one
+    cluster: str | None = None,  # column of what may not be torn apart by a split; else cluster if there is one
     dataset: str = "mine",       # name of the data set
     free_text: bool = False,     # answers are written freely; there is nothing to choose from
 ) -> pd.DataFrame:               # items, checked
@@ -795,10 +820,12 @@ def from_frame(
     ids = [f"{dataset}/{row}" for row in range(len(frame))] if item_id is None else pick(frame, item_id)
     answers = pick(frame, answer)
     items = pd.DataFrame({"item_id": ids, "question": pick(frame, question)})
+    columns = None if choices is None or isinstance(choices, str) else list(choices)
     items["choices"] = pd.Series(own_choices(frame, choices, answers, free_text), dtype=object)
-    items["answer"] = own_answers(items, answers, free_text, choices if isinstance(choices, list) else None)
-    for new, column in {"rationale": rationale, "cluster": cluster}.items():
-        items[new] = [None] * len(items) if column is None else pick(frame, column)
+    items["answer"] = own_answers(items, answers, free_text, columns)
+    for new, column, kinds in (("rationale", rationale, str), ("cluster", cluster, (str, numbers.Real))):
+        column = column or (new if new in frame else None)
+        items[new] = [None] * len(items) if column is None else typed_values(frame, column, ids, kinds)
     measured = add_hardness(items, frame, hardness)
     return check_items(measured, dataset, free_text)
 
@@ -811,14 +838,25 @@ def own_answers(
 ) -> list[int]:           # N indices of the right choice
     "Read the answers of items whose choices are known."
     names = [f"items[{row}] ({str(item_id)!r})" for row, item_id in enumerate(items["item_id"])]
-    for name, choices, answer in zip(names, items["choices"], answers, strict=True):
-        if is_missing(answer):
-            raise ValueError(f"{name}: {misfit(answer, 2, None)}")
-        if fault := choices_fault(choices, 1 if free_text else 2, columns) or repeated_choice(choices, columns=columns):
-            raise ValueError(f"{name}: {fault}")
+    def fault(choices, answer):
+        if is_missing(answer): return misfit(answer, 2, None)
+        return choices_fault(choices, 1 if free_text else 2, columns) or repeated_choice(choices, columns=columns)
+    refuse({name: said for name, *pair in zip(names, items["choices"], answers, strict=True) if (said := fault(*pair))})
+    if columns: mind_short(items)
     if free_text and (items["choices"].str.len() == 1).all():
         return [0] * len(items)
     return read_answers(answers, items["choices"].tolist(), names)
+
+# %% ../nbs/api/00_data.ipynb #512ff1c2
+def mind_short(
+    items: pd.DataFrame,  # items with `item_id` and `choices`, N rows
+) -> None:                # a warning where at most one in twenty has fewer choices than is usual
+    "Warn of a last choice that may have been forgotten."
+    counts = items["choices"].str.len()
+    short = items.loc[counts < counts.mode()[0], "item_id"]
+    if 0 < len(short) <= len(items) / 20:
+        warnings.warn(f"{len(short)} of {len(items)} questions have fewer choices than the usual {counts.mode()[0]}, the "
+                      f"first is {str(short.iloc[0])!r}: fill their last columns, unless that is meant", stacklevel=2)
 
 # %% ../nbs/api/00_data.ipynb #6538864d
 def add_hardness(
@@ -876,7 +914,10 @@ def from_csv(
     path,       # a CSV file with a header line, in UTF-8, packed with gzip or not
     **columns,  # which column is which, and `dataset`, as for `from_frame`
 ) -> pd.DataFrame:  # items, checked
-    "Make items of a CSV file: `from_csv(path, question=..., answer=..., hardness=..., item_id=..., cluster=...)`."
+    """Make items of a CSV file: `from_csv(path, hardness="difficulty")`.
+
+    Columns with the library's names (`question`, `answer`, `choices` or `choice_a` and so on, `item_id`, `cluster`,
+    `rationale`) are found by them; others are named, `question="stem"`. `hardness` says which columns are measures."""
     return file_items(path, read_csv(path, dtype=str, keep_default_na=False, na_values=[""]), columns)
 
 # %% ../nbs/api/00_data.ipynb #34314be1

@@ -133,7 +133,7 @@ def _draw_bars(
     ax.errorbar(range(len(rows)), heights, whiskers, fmt="none", ecolor=INK, elinewidth=1.2, capsize=3)
     for place, (height, rise) in enumerate(zip(heights, whiskers[1])):
         ax.annotate(f"{height:.1f}", (place, height + rise), (0, 3), textcoords="offset points",
-                    ha="center", va="bottom", fontsize=9, color=INK)
+                    ha="center", va="bottom", fontsize=9, color=INK, bbox=dict(fc="white", ec="none", pad=.3))
     if "none" in rows.index: ax.axhline(heights[0], color=INK, lw=1, ls="--")
     ax.set(xlim=(-.6, len(rows) - .4), xticks=range(len(rows)))
     names = ["zero-\nshot" if level == "none" else level for level in rows.index]

@@ -463,7 +463,9 @@ class Preflight:
     def verdict(self) -> str:
         "The last word: ready, or what stands in the way."
         stop, mind = ((self.problems["grade"] == grade).sum() for grade in ["stop", "mind"])
-        if stop: return f"not ready: {stop} to mend first" + (f", {mind} to mind" if mind else "")
+        small = self.problems.loc[self.problems["grade"] == "stop", "problem"].str.contains("which leaves").all()
+        plan = f" for {self.facts['n_train']} training items" if small else ""  # it may be ready for fewer
+        if stop: return f"not ready{plan}: {stop} to mend first" + (f", {mind} to mind" if mind else "")
         return f"ready, with {mind} to mind" if mind else "ready"
 
     def __str__(self) -> str: return page(self)
@@ -531,7 +533,7 @@ def _guesses(check) -> str:
     if check.blind.empty: return section(title, "nothing to guess: there are no levels")
     cells = check.blind.assign(text=(100 * check.blind["accuracy"]).map("{:.1f}".format))
     cells = cells.sort_values("trained_on", key=lambda names: names.map(["", *LEVELS].index), kind="stable")
-    table = cells.groupby(["guess", "tested_on"])["text"].agg(" ".join).unstack(fill_value="")
+    table = cells.groupby(["guess", "tested_on"])["text"].agg("/".join).unstack(fill_value="")
     table = table[[name for name in LEVELS if name in table]].rename(columns="{} items".format).reset_index()
     best = check.blind.loc[check.blind.groupby("tested_on")["accuracy"].idxmax()].set_index("tested_on")
     highest = [f"best on {name} items: {with_interval(row.accuracy, row.low, row.high)} by '{row.guess}', "

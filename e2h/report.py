@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PAPER_SHOTS', 'ARM_COLUMNS', 'MEASURE_WORDS', 'reported_cells', 'methods_paragraph', 'run_table', 'run_facts',
-           'precision_table', 'browse', 'shots_anchor', 'list_shots', 'inline_svg', 'format_accuracies', 'report',
-           'main_arms', 'verdict', 'findings', 'points']
+           'precision_table', 'browse', 'shots_anchor', 'list_shots', 'inline_svg', 'format_accuracies', 'few_draws',
+           'report', 'main_arms', 'verdict', 'findings', 'points']
 
 # %% ../nbs/api/62_report.ipynb #f5bb4cc4
 import json
@@ -308,6 +308,14 @@ def format_accuracies(
     names = ["method", "trained on"]
     return pd.DataFrame([dict(zip(names, key)) | cells for key, cells in rows.items()]).fillna("")
 
+# %% ../nbs/api/62_report.ipynb #4de4d60d
+def few_draws(
+    accuracies:pd.DataFrame, # of `accuracy_table`
+) -> str:                    # a sentence, "" if there is nothing to say
+    "What is to be known of intervals where arms were trained twice."
+    twice = accuracies.loc[accuracies["train_on"] != "none", "n_seeds"].eq(2).any()
+    return "Two draws hardly tell how much draws differ: their intervals can be far too wide." if twice else ""
+
 # %% ../nbs/api/62_report.ipynb #d7f4d07c
 def report(
     store,             # a run folder, a packed study, or what `open_store` made of one
@@ -356,7 +364,8 @@ def _context(
             "headlines": [] if table is None else [sentence(row) for _, row in table.iterrows()],
             "sgr": None if table is None else format_sgr_table(table).loc[:, lambda text: text.ne("").any()],
             "placebo": table is not None and table["placebo_share"].notna().any(),
-            "accuracies": format_accuracies(accuracies), "facts": run_facts(store, cells), "runs": run_table(cells),
+            "accuracies": format_accuracies(accuracies), "few_draws": few_draws(accuracies),
+            "facts": run_facts(store, cells), "runs": run_table(cells),
             "cells": cells[columns].round({"seconds": 1, "peak_mb": 0}), "per_level": per_level,
             "levels": [] if items is None else browse(records, items, per_level), "shots": list_shots(cells, items)}
 
@@ -376,13 +385,15 @@ def main_arms(
 
 # %% ../nbs/api/62_report.ipynb #b4e5d7f6
 def verdict(
+    claim:str,        # the expectation in a few words
     *held:bool,       # what has to be true
     null:bool=False,  # the parts say that something is not separated, as they would if less were known
 ) -> str:             # Markdown
     "Whether an expectation held, in how many of its parts, or not; open where nothing can be judged by."
-    if not held: return "**Open.**"
-    if all(held): return "**Not contradicted.**" if null else "**Held.**"
-    return f"**In part, {sum(map(bool, held))} of {len(held)}.**" if any(held) else "**Not so.**"
+    if not held: came_out = "open"
+    elif all(held): came_out = "not contradicted" if null else "held"
+    else: came_out = f"in part, {sum(map(bool, held))} of {len(held)}" if any(held) else "not so"
+    return f"**{claim}: {came_out}.**"
 
 # %% ../nbs/api/62_report.ipynb #d6a7f9b8
 def findings(

@@ -72,6 +72,9 @@ def as_frame(
     name:str, # for the error messages
 ) -> pd.DataFrame: # floats
     "One condition as a checked frame."
+    if np.ndim(matrix) == 0:
+        raise ValueError(f"{name} is {matrix}; give right or wrong for every item, items x seeds: a mean alone has no "
+                         "interval")
     frame = pd.DataFrame(matrix).astype(float)
     if frame.empty: raise ValueError(f"{name}: there are no answers; give items x seeds")
     if frame.index.has_duplicates:
@@ -869,7 +872,8 @@ def sentence(
         harm = _points(-row["gap"], -row["gap_high"], -row["gap_low"])[1:]
         text = f"{on} hard training data lower accuracy by {harm} points, so there is no gap to recover"
     else: text = f"{on} easy data recovered {percents(row['sgr'], row['low'], row['high'])}{pieces} of a gap of {gap}"
-    few = f"; by their sizes the clusters are worth {row['worth']:.0f} equal ones, and intervals from fewer than 30 are rough"
+    worth = f"by their sizes the clusters are worth {row['worth']:.0f} equal ones" if groups else "there are few items"
+    few = f"; {worth}, and intervals from fewer than 30 are rough"
     two = "; two draws hardly tell how much draws differ, so that intervals can be far too wide: run three or more seeds"
     return text + _placebo_words(row) + (few if row["worth"] < 30 else "") + (two if row["n_seeds"] == 2 else "") + "."
 

@@ -105,15 +105,17 @@ def check_size(
     n_test: int | None = None,  # tests wanted of each level
 ):
     "Say it when a level is too small to train on and to be tested on."
+    nobody = "no item has a level" if train_on == "all" else f"no item is {train_on!r}"
+    if not n_level: raise ValueError(f"{nobody}; give other cut-offs, or levels as `item_levels` makes them")
     tests, room = min(50, n_test or 50), training_room(n_level, n_left, n_test)
     if n_train > room:
         quarter = max(n_level // 4, 1)
         mend = f"give n_train={room} or fewer" if room else f"give fewer of both, such as n_train={quarter}, n_test={quarter}"
         fixed = f"{n_level - n_left} are tested or share a cluster with one that is" if n_left <= n_level - tests else \
             f"{tests} stay for tests" + (" unless n_test asks for fewer" if n_test is None else "")
-        raise ValueError(f"level {train_on!r} holds {n_level} items: {fixed}, which leaves {room} to train on, but "
-                         f"n_train={n_train}; {mend} (in a shell --n-train and --n-test, and --shots of prompts), or wider "
-                         "cut-offs")
+        raise ValueError(f"level {train_on!r} holds {n_level} items: {fixed}, which leaves {room} to train on "
+                         f"or to show as examples, not {n_train}; {mend} (for prompts fewer shots; in a shell --n-train, "
+                         "--n-test, --shots), or wider cut-offs")
     if n_level < 1.5 * n_train:
         warnings.warn(f"level {train_on!r} holds {n_level} items, fewer than 1.5 times n_train={n_train}: "
                       "seeds will share most of their training items", stacklevel=3)

@@ -324,7 +324,8 @@ def claim(
     for key, value in settings.items():
         if key in known and known[key] != value:
             what = f"other {DIGESTS[key]}" if key in DIGESTS else f"{key}={known[key]!r}, not {value!r}"
-            raise ValueError(f"{store.path} was made with {what}: choose another folder, or the same settings")
+            same = f"the {DIGESTS[key]} it was made with" if key in DIGESTS else "the same settings"
+            raise ValueError(f"{store.path} was made with {what}: choose another folder, or {same}")
     sweep(store.path)
     if known: return
     data = seal(pa.Table.from_pandas(items, preserve_index=False), {"e2h.levels": settings["levels"]})

@@ -9,7 +9,7 @@ __all__ = ['SPECIMEN', 'DONE', 'TAKEN', 'TRIES', 'EARLY', 'PATIENCE', 'TOKENS_A_
            'check_words', 'levelled_items', 'code_version', 'library_version', 'identity', 'item_digests', 'Part',
            'Worker', 'find_cell', 'summary', 'describe_sample', 'run_cell', 'peak_mb', 'versions', 'check_models',
            'run_study', 'run_here', 'time_left', 'ticking', 'follow', 'Teller', 'study_settings', 'items_table', 'Ray',
-           'portable', 'next_cell', 'hiring', 'cluster', 'run_on_ray', 'Crew', 'lose', 'cell_tokens', 'model_size',
+           'portable', 'next_cell', 'hiring', 'ray_cluster', 'run_on_ray', 'Crew', 'lose', 'cell_tokens', 'model_size',
            'plan_table', 'item_words']
 
 # %% ../nbs/api/60_study.ipynb #3cd7748a
@@ -732,7 +732,7 @@ def hiring(
 
 # %% ../nbs/api/60_study.ipynb #d5aaf772
 @contextmanager
-def cluster(
+def ray_cluster(
     settings:Ray,  # its address
 ):                 # yields the connected module; ModuleNotFoundError with the install command where Ray is missing
     "Connect to Ray, and leave it as it was found."
@@ -761,7 +761,7 @@ def run_on_ray(
     if not isinstance(settings, Ray): raise ValueError(f"executor={settings!r} is unknown; give 'serial', 'ray' or Ray(...)")
     waiting = [portable(cell) for cell in cells]
     parts = {name: dataclasses.replace(part, store=Store(part.store.path.resolve())) for name, part in parts.items()}
-    with cluster(settings) as ray:
+    with ray_cluster(settings) as ray:
         hire, room = hiring(ray, parts, settings)
         yield from _assign(ray, waiting, hire, min(room, len(cells)), parts)
 

@@ -7,16 +7,17 @@
   const span = (low, high) => `[${points(low)}, ${points(high)}]`;
   const unique = (values) => [...new Set(values)];
 
-  // Fill a list, and keep what was chosen where it is still offered.
-  function offer(select, values, words) {
+  // Fill a list, and keep what was chosen where it is still offered; else choose the first of `values`.
+  function offer(select, values, words, order = (x) => x) {
     const before = select.value;
-    select.replaceChildren(...values.map((value) => new Option(words(value), value)));
-    if (values.map(String).includes(before)) select.value = before;
+    select.replaceChildren(...order(values).map((value) => new Option(words(value), value)));
+    select.value = values.map(String).includes(before) ? before : values[0];
   }
+  const rising = (values) => [...values].sort((a, b) => a - b);
 
   const name = (entry) => `${entry.data}, ${entry.measure}`;
   offer(at("data"), unique(entries.map(name)), (x) => x);
-  offer(at("easy"), unique(errors.map(([easy]) => easy)), percent);
+  offer(at("easy"), unique(errors.map(([easy]) => easy)), percent, rising);
 
   function draw(rows) {
     const box = { left: 66, right: 620, top: 14, bottom: 250 };
@@ -45,7 +46,7 @@
     offer(at("method"), some.map((entry) => entry.method), (x) => x);
     const entry = some.find((one) => one.method === at("method").value);
     const easy = Number(at("easy").value);
-    offer(at("hard"), errors.filter((pair) => pair[0] === easy).map((pair) => pair[1]), percent);
+    offer(at("hard"), errors.filter((pair) => pair[0] === easy).map((pair) => pair[1]), percent, rising);
     const which = errors.findIndex(([e, h]) => e === easy && h === Number(at("hard").value));
     const place = Number(at("cost").value), { regime, numbers } = entry.sgr[which];
     const [zero, onEasy, onHard, gap, gapLow, gapHigh, ratio, low, high] = numbers;

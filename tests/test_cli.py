@@ -381,6 +381,14 @@ def test_sgr_of_a_file_that_is_not_there_or_empty(capsys, tmp_path):
         assert code == 1 and words in err and "Traceback" not in err
 
 
+def test_hardness_names_what_cannot_be_cut(tmp_path, capsys):
+    rows = pd.DataFrame({"question": "Which is it?", "choice_a": "1st", "choice_b": "2nd", "answer": ["A", "B"] * 20,
+                         "effort": np.arange(40) % 4})
+    rows.to_csv(tmp_path / "same.csv", index=False)
+    out = e2h(capsys, "hardness", tmp_path / "same.csv")[1]
+    assert "the items differ too little: question_words, answer_chars, answer_words" in out and "effort  " in out
+
+
 def test_hardness_names_its_measures(capsys):
     text, data = e2h(capsys, "hardness", "worldquiz")[1], json.loads(e2h(capsys, "hardness", "worldquiz", "--json")[1])
     assert {"fame": 616, "hops": 316}.items() <= {row["measure"]: row["easy"] for row in data["levels"]}.items()

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from e2h.cli import load_data
 from e2h.data import (answer_readings, check_items, content_digest, download, fetch, from_csv, from_frame, from_hub,
                       from_jsonl, from_parquet, hub_rows, load_items, load_measures, plain_number, read_answers,
                       read_jsonl, read_text)
@@ -322,3 +324,59 @@ def test_measures_ship_with_the_package():
     assert sizes == {"arc": 4521, "mmlu_stem5": 1746, "strategyqa": 2290, "gsm8k": 8792}
     with pytest.raises(KeyError, match="no table of measures 'worldquizz'"):
         load_measures("worldquizz")
+
+
+def test_columns_with_the_librarys_names_are_found_by_them(tmp_path):
+    "From Python as from the command line, clusters above all: a study without them trains on what it tests."
+    rows = pd.DataFrame({"question": [f"What is {i}?" for i in range(40)], "choice_a": "x", "choice_b": "y",
+                         "answer": ["A", "B"] * 20, "cluster": [f"c{i // 4}" for i in range(40)], "rationale": "Because."})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    for items in (from_frame(rows), from_csv(tmp_path / "rows.csv"), load_data(tmp_path / "rows.csv")):
+        assert items["cluster"].tolist() == rows["cluster"].tolist() and set(items["rationale"]) == {"Because."}
+    named = from_frame(rows.assign(block=[f"b{i // 10}" for i in range(40)]), cluster="block", rationale="question")
+    assert named["cluster"].nunique() == 4 and named["rationale"].tolist() == rows["question"].tolist()
+
+
+def test_all_faulty_questions_are_named_at_once(tmp_path):
+    rows = pd.DataFrame({"id": list("pqrstuvwxyz"), "question": "Which?", "choice_a": "1st", "choice_b": "2nd",
+                         "choice_c": "3rd", "answer": "A"})
+    bad = rows.copy()
+    bad.loc[2, "choice_b"], bad.loc[3, "choice_b"], bad.loc[4, "answer"] = "", "1st", ""
+    bad.to_csv(tmp_path / "bad.csv", index=False)
+    with pytest.raises(ValueError) as caught: from_csv(tmp_path / "bad.csv")
+    assert str(caught.value) == (f"{tmp_path / 'bad.csv'}: question 3 ('r'): choice_b is empty; every choice must be "
+                                 "non-empty text; also to mend: question 4 ('s'), question 5 ('t')")
+    with pytest.raises(ValueError, match="'D', which is none of its 3 choices; .*'t'.*'x'.* and 2 more$"):
+        from_frame(rows.assign(answer=["A"] * 3 + ["D"] * 8))
+
+
+def test_a_last_choice_that_is_empty_in_few_rows():
+    rows = pd.DataFrame({"id": range(40), "question": "Which?", "choice_a": "1st", "choice_b": "2nd", "choice_c": "3rd",
+                         "answer": "A"})
+    rows.loc[7, "choice_c"] = ""
+    with pytest.warns(UserWarning, match="^1 of 40 questions have fewer choices than the usual 3, the first is '7': fill"):
+        assert from_frame(rows)["choices"].str.len().value_counts().to_dict() == {3: 39, 2: 1}
+    rows.loc[::2, "choice_c"] = ""  # half of them: that is how the data are
+    with warnings.catch_warnings(action="error"): from_frame(rows)
+
+
+@pytest.mark.parametrize("column, values, said", [
+    ("cluster", [["a", "b"]] * 2, "items[0] ('p'): cluster is ['a', 'b'], not text or a number; write it as text or a "
+     "number, or leave the cell empty; also to mend: items[1] ('q')"),
+    ("rationale", ["Because.", 7], "items[1] ('q'): rationale is 7, not text; write it as text, or leave the cell empty"),
+])
+def test_clusters_and_rationales_of_other_kinds_are_refused(column, values, said):
+    rows = pd.DataFrame({"id": ["p", "q"], "question": "Which?", "choices": [["x", "y"]] * 2, "answer": ["A", "B"]})
+    with pytest.raises(ValueError) as caught: from_frame(rows.assign(**{column: values}))
+    assert str(caught.value) == said
+    blank = from_frame(rows.assign(**{column: [" ", None]}))
+    assert blank["cluster"].tolist() == ["p", "q"] and blank["rationale"].tolist() == [None, None]
+    with pytest.raises(ValueError, match="^there are two columns 'cluster'; rename one$"):
+        from_frame(pd.concat([rows, pd.DataFrame({"a": [1, 2], "b": [1, 2]}).set_axis(["cluster"] * 2, axis=1)], axis=1))
+
+
+def test_choices_in_columns_however_they_are_named():
+    rows = pd.DataFrame({"question": "Which?", "a": "1st", "b": "2nd", "c": ["3rd", ""] + ["3rd"] * 38, "answer": "A"})
+    for columns in (["a", "b", "c"], ("a", "b", "c"), rows.columns[1:4]):
+        with pytest.warns(UserWarning, match="^1 of 40 questions have fewer choices"): from_frame(rows, choices=columns)
+        with pytest.raises(ValueError, match=": a and b are both"): from_frame(rows.assign(b="1st"), choices=columns)

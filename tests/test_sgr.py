@@ -425,6 +425,13 @@ def test_tables_take_clusters_from_the_records(world):
     narrow, wide = (sgr_table(records) for records in (world, grouped))
     assert narrow["sgr"].to_numpy() == pytest.approx(wide["sgr"].to_numpy()) and (narrow["gap_low"] != wide["gap_low"]).all()
     assert "worth 10 equal ones" in wide.describe() and "rough" not in narrow.describe()
+    few = sgr_table(world[world["item_id"].isin(world["item_id"].unique()[::20])])
+    assert "there are few items, and intervals from fewer than 30 are rough" in few.describe()
+
+
+def test_three_means_are_no_arms():
+    for mean in (.28, np.float64(.28), np.array(.28)):
+        with pytest.raises(ValueError, match="^zero_shot is 0.28; give right or wrong for every item"): sgr(mean, .31, .45)
 
 
 # --- tables ---------------------------------------------------------------------------------------

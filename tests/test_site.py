@@ -202,6 +202,14 @@ def explore_data():
     return json.loads((ROOT / "nbs" / "explore_data.js").read_text("utf-8").removeprefix("window.e2hExplore = ")[:-2])
 
 
+def test_intervals_in_cells_stay_whole(built):
+    cells = {"<td>+8.0 [+5.6, +10.3]</td>": "<td>+8.0 [+5.6,&nbsp;+10.3]</td>",
+             '<td class="data">122% [101, 167]</td>': '<td class="data">122% [101,&nbsp;167]</td>'}
+    for cell, whole in cells.items(): assert docs.unbroken(f"<p>[1, 2]</p>{cell}") == f"<p>[1, 2]</p>{whole}"
+    for other in ("<td>[1, 2, 3]</td>", "<code>x[1, 2]</code>", "<td>word [a, b]</td>"): assert docs.unbroken(other) == other
+    assert ",&nbsp;" in (docs.OUT / "paper" / "easy_to_hard.html").read_text("utf-8")
+
+
 def test_the_interactive_page_follows_its_controls(address, tab, built):
     found = explore_data()
     tab.set_viewport_size(DESK)

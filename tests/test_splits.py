@@ -108,14 +108,14 @@ def test_a_level_too_small():
     items, level = random_items(2, no_level=0)
     n_hard = (level == "hard").sum()
     room = n_hard - 50
-    said = f"level 'hard' holds {n_hard} items: .* leaves {room} to train on, but n_train=290; give n_train={room} or f"
+    said = f"level 'hard' holds {n_hard} items: .* leaves {room} to train on .*, not 290; give n_train={room} or f"
     with pytest.raises(ValueError, match=said):
         draw_split(items, level, "hard", 290, original=True)
 
 
 def test_a_level_that_the_fold_leaves_too_little_of():
     items, level = random_items(2, no_level=0)
-    with pytest.raises(ValueError, match="level 'hard' holds .* leaves .* n_train=200; give n_train=") as error:
+    with pytest.raises(ValueError, match="level 'hard' holds .* leaves .*, not 200; give n_train=") as error:
         draw_split(items, level, "hard", 200)
     most = int(str(error.value).split("give n_train=")[1].split()[0])
     assert len(draw_split(items, level, "hard", most).train_ids) == most
@@ -124,8 +124,10 @@ def test_a_level_that_the_fold_leaves_too_little_of():
 def test_an_absent_level():
     ids = [f"q{row}" for row in range(400)]
     items = pd.DataFrame({"item_id": ids, "cluster": ids})
-    with pytest.raises(ValueError, match="level 'medium' holds 0 items"):
+    with pytest.raises(ValueError, match="no item is 'medium'; give other cut-offs"):
         draw_split(items, ["easy", "hard"] * 200, "medium", 10)
+    with pytest.raises(ValueError, match="no item has a level; give other cut-offs"):
+        draw_split(items, [None] * 400, "all", 10)
 
 
 def test_an_unknown_level():

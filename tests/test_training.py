@@ -213,7 +213,9 @@ def test_a_study_with_chains_of_thought(lm, smollm2, tmp_path):
     assert floor(same, "icl") == floor(paper, "icl") == floor(paper, "icl_cot") != expected
     assert floor(same, "icl_cot") == expected
     for name, table in (("same", same), ("paper", paper)):  # of the command
-        printed = {row["method"]: row["zero_shot"] for row in tables(tmp_path / "r", floor=name)[1]["sgr"]}
+        text, found = tables(tmp_path / "r", floor=name)
+        assert ("Chains of thought are compared with zero-shot choices." in text) == (name == "paper")
+        printed = {row["method"]: row["zero_shot"] for row in found["sgr"]}
         assert printed["icl_cot"] == pytest.approx(floor(table, "icl_cot"), abs=1e-4)
     for texts in (True, False):
         pack(open_store(tmp_path / "r"), tmp_path / "p.parquet", texts=texts, digits=2)
