@@ -95,8 +95,8 @@ def look_into(
         near = [match for column in lacks for match in get_close_matches(column.split()[0], map(str, look), 1)]
         meant = f" (did you mean {' and '.join(near)}?)" if near else ""
         raise ValueError(f"{name} has no column {' and no column '.join(lacks)}{meant}; it has {', '.join(map(str, look))}: "
-                         "rename them in the file, or name them in Python, from_csv(path, question=...), as the guide "
-                         "'Your own data' does")
+                         f"rename them in the file, or name them in Python, {READERS[ending]}(path, question=...), as the "
+                         "guide 'Your own data' does")
     if look.empty: raise ValueError(f"{name} has names of columns and no row; give it a question a line")
     return look
 

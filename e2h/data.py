@@ -654,6 +654,10 @@ def choice_lists(
     "Read the choices of every row."
     if isinstance(choices, str):
         rows = pick(frame, choices)
+        if isinstance(rows[0], dict):
+            texts = "text" if "text" in rows[0] else next(iter(rows[0]), "text")
+            raise ValueError(f"{choices} is a record of {' and '.join(map(str, rows[0]))}; name the field that holds the "
+                             f"texts, such as '{choices}.{texts}'")
     else:
         rows = [list(row) for row in zip(*(pick(frame, column) for column in choices), strict=True)]
     listed = []
@@ -925,7 +929,9 @@ def from_jsonl(
     path,       # a file of JSON lines in UTF-8, packed with gzip or not
     **columns,  # which column is which, and `dataset`, as for `from_frame`
 ) -> pd.DataFrame:  # items, checked
-    "Make items of a file of JSON lines; keywords as for `from_csv`."
+    """Make items of a file of JSON lines: `from_jsonl(path, choices="options.text", hardness="difficulty")`.
+
+    Columns with the library's names are found by them, as by `from_csv`; a dot goes into a record."""
     return file_items(path, pd.DataFrame(read_jsonl(path)), columns)
 
 # %% ../nbs/api/00_data.ipynb #45d0d8da

@@ -301,7 +301,7 @@ def _sgr_message(
 ) -> str:
     "What the rows say together."
     ok, n = table[table["regime"] == "ok"], len(table)
-    if ok.empty: return f"No gap to recover: {_count(table, 'gap not separated')} of {n} gaps not separated from zero"
+    if ok.empty: return f"No gap shown: {_count(table, 'gap not separated')} of {n} gaps not separated from zero"
     values = f"{ok['sgr'].min():.0%}" if len(ok) == 1 else f"{ok['sgr'].min():.0%} to {ok['sgr'].max():.0%}"
     text = f"Easy data recover {values} of the gap" + (f" in {len(ok)} of {n} comparisons" if len(ok) < n else "")
     counts = {"without a separated gap": _count(table, "gap not separated"), "reversed": _count(table, "reversed")}

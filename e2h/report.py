@@ -329,6 +329,7 @@ def report(
     measure = measure or store.settings["measures"][0]
     records = in_order(store.records(measure))
     levels = store.items[["item_id"]].assign(value=store.items[measure], level=store.items[f"level_{measure}"])
+    levels.attrs["dataset"] = store.settings["dataset"]
     table, no_sgr = _table_or_reason(records)
     accuracies = accuracy_table(records)
     template = Environment(loader=PackageLoader("e2h", "assets"), autoescape=True).get_template("report.html")

@@ -286,6 +286,9 @@ def difference(
 ) -> Estimate:         # mean of the paired differences, with interval and p-value
     "How much better `condition` is than `floor`, item by item."
     (condition_IS, floor_IT), clusters, weight = _answered(clusters, weight, condition=condition, floor=floor)
+    seeds = condition_IS.shape[1], floor_IT.shape[1]
+    if shared and seeds[0] != seeds[1]:
+        raise ValueError(f"condition has {seeds[0]} seeds and floor {seeds[1]}; shared=True needs the same draws of both")
     found = gains(floor_IT, [condition_IS], clusters, weight, (0, 1) if shared else None)
     return t_estimate(found, [1.], len(condition_IS), condition_IS.shape[1])
 
@@ -865,7 +868,10 @@ def sentence(
           + ("" if pd.isna(row["chance"]) else f", zero-shot {row['zero_shot']:.1%}, chance {row['chance']:.1%}") + ":")
     gap = f"{_points(row['gap'], row['gap_low'], row['gap_high'])} points"
     pieces = f", in pieces: {_pieces(row['sets'])}" if row["kind"] == "bounded" and len(row["sets"]) > 1 else ""
-    if row["gap_low"] == row["gap_high"] == 0: text = f"{on} hard training leaves accuracy as it was, so there is no gap"
+    if row["gap_low"] == row["gap_high"] == 0:
+        unseen = 100 * (1 - .05 ** (1 / row["n_clusters"]))  # so often could answers change, and none be seen to
+        text = (f"{on} hard training leaves every answer as right or wrong as it was, so no ratio is given; a change of up "
+                f"to {unseen:.1f} % of answers could go unseen here")
     elif row["regime"] == "gap not separated":
         text = f"{on} the gap of {gap} is not separated from zero, so no ratio is given{_set_words(row)}"
     elif row["regime"] == "reversed":

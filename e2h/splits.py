@@ -112,7 +112,7 @@ def check_size(
         quarter = max(n_level // 4, 1)
         mend = f"give n_train={room} or fewer" if room else f"give fewer of both, such as n_train={quarter}, n_test={quarter}"
         fixed = f"{n_level - n_left} are tested or share a cluster with one that is" if n_left <= n_level - tests else \
-            f"{tests} stay for tests" + (" unless n_test asks for fewer" if n_test is None else "")
+            f"{tests} are kept from training" + (" unless n_test asks for fewer" if n_test is None else "")
         raise ValueError(f"level {train_on!r} holds {n_level} items: {fixed}, which leaves {room} to train on "
                          f"or to show as examples, not {n_train}; {mend} (for prompts fewer shots; in a shell --n-train, "
                          "--n-test, --shots), or wider cut-offs")

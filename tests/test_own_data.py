@@ -375,6 +375,15 @@ def test_clusters_and_rationales_of_other_kinds_are_refused(column, values, said
         from_frame(pd.concat([rows, pd.DataFrame({"a": [1, 2], "b": [1, 2]}).set_axis(["cluster"] * 2, axis=1)], axis=1))
 
 
+def test_choices_in_a_record_name_its_field(tmp_path):
+    row = {"question": "Which?", "options": {"label": ["A", "B"], "text": ["x", "y"]}, "answer": "A"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(ValueError, match="options is a record of label and text; name the field .* such as 'options.text'"):
+        from_jsonl(tmp_path / "rows.jsonl", choices="options")
+    assert from_jsonl(tmp_path / "rows.jsonl", choices="options.text")["choices"].tolist() == [["x", "y"]]
+    with pytest.raises(ValueError, match=r"name them in Python, from_jsonl\(path"): load_data(tmp_path / "rows.jsonl")
+
+
 def test_choices_in_columns_however_they_are_named():
     rows = pd.DataFrame({"question": "Which?", "a": "1st", "b": "2nd", "c": ["3rd", ""] + ["3rd"] * 38, "answer": "A"})
     for columns in (["a", "b", "c"], ("a", "b", "c"), rows.columns[1:4]):

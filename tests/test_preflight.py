@@ -152,7 +152,7 @@ def test_a_level_that_is_too_small_is_named_with_numbers_that_work(monkeypatch):
     items = check_items(items.assign(grade=[1] * 400 + [2] * 420 + [3] * 80), "school")
     check = preflight(items, "grade")
     [problem], [mend] = (check.problems.loc[check.problems["grade"] == "stop", name] for name in ["problem", "mend"])
-    assert problem.startswith("level 'hard' holds 80 items: 50 stay for tests unless") and problem.endswith("not 160")
+    assert problem.startswith("level 'hard' holds 80 items: 50 are kept from training unless") and problem.endswith("not 160")
     assert check.verdict.startswith("not ready for 160 training items: 1 to mend first")
     room = int(mend.removeprefix("give n_train=").split()[0])
     assert check.levels["left"].iloc[-1] >= room > 0

@@ -16,18 +16,18 @@ NASTY = '<script>alert("x")</script> & "quoted"'
 LOSSES = {"probe": .8, "qlora": [1.4, .6]}
 
 
-def make_store(folder, records):
+def make_store(folder, records, measure="fame"):
     "A real run folder with made-up answers."
     store, rng = open_store(folder), np.random.default_rng(0)
     items = records.drop_duplicates("item_id")[["item_id", "cluster", "level", "value"]]
-    claim(store, {"dataset": "simulated", "measures": ["fame"], "n_test": 300, "levels": "none"},
-          items.rename(columns={"value": "fame", "level": "level_fame"}))
+    claim(store, {"dataset": "simulated", "measures": [measure], "n_test": 300, "levels": "none"},
+          items.rename(columns={"value": measure, "level": f"level_{measure}"}))
     for run_id, rows in records.groupby("run_id", sort=False):
         first, n_train = rows.iloc[0], int(rows["n_train"].iloc[0])
         log = {} if not n_train else {"shown": ["right"] * 10} if n_train == 10 else {"loss": LOSSES[first["method"]]}
         write_cell(store.file(run_id), rows[["item_id", "pred", "correct"]], {
             **{name: first[name] for name in [*BASE, "method", "train_on"]}, "settings": json.loads(first["settings"]),
-            "n_train": n_train, "seed": int(first["seed"]), "noise": 0., "measure": "fame" if n_train else None,
+            "n_train": n_train, "seed": int(first["seed"]), "noise": 0., "measure": measure if n_train else None,
             "run_id": run_id, "n_test": len(rows), "seconds": 2.5, "peak_mb": 900, "fingerprint": "0123abcd",
             "train_ids": rng.choice(items["item_id"], n_train).tolist(), "log": log,
             "versions": {"e2h": "0.1.0", "numpy": "2"}, "created": "2026-01-01"})
@@ -49,6 +49,13 @@ def records():
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, records): return make_store(tmp_path_factory.mktemp("run"), records)
+
+
+def test_a_measure_of_ones_own_keeps_its_name(tmp_path, records):
+    "ARC's difficulty is that of experts; a column of that name in other data is not."
+    store = make_store(tmp_path / "own", records, "difficulty")
+    text = report(store).read_text("utf-8")
+    assert text.count("difficulty (harder to the right)") == 2 and "expert" not in text
 
 
 @pytest.fixture(scope="module")

@@ -429,6 +429,12 @@ def test_tables_take_clusters_from_the_records(world):
     assert "there are few items, and intervals from fewer than 30 are rough" in few.describe()
 
 
+def test_shared_draws_are_as_many_on_both_sides(arms):
+    _, easy, hard = arms
+    with pytest.raises(ValueError, match="^condition has 1 seeds and floor .*; shared=True needs the same draws of both$"):
+        difference(easy.iloc[:, :1], hard, shared=True)
+
+
 def test_three_means_are_no_arms():
     for mean in (.28, np.float64(.28), np.array(.28)):
         with pytest.raises(ValueError, match="^zero_shot is 0.28; give right or wrong for every item"): sgr(mean, .31, .45)
@@ -697,8 +703,10 @@ def test_training_that_changes_nothing_has_no_interval(world):
     zero = world.query("method == 'zeroshot'").set_index("item_id")["correct"]
     same = world.query("method != 'placebo'").copy()
     same["correct"] = same["item_id"].map(zero)
-    said = sgr_table(same).describe()
-    assert "hard training leaves accuracy as it was, so there is no gap" in said and "[0.0, 0.0]" not in said
+    table = sgr_table(same)
+    said, n = table.describe(), table["n_items"].iloc[0]
+    assert "every answer as right or wrong as it was, so no ratio is given" in said and "[0.0, 0.0]" not in said
+    assert f"a change of up to {100 * (1 - .05 ** (1 / n)):.1f} % of answers could go unseen here" in said
 
 
 @pytest.mark.parametrize("change, error, words", [

@@ -181,6 +181,19 @@ def test_search_leads_to_the_page(address, tab, built):
     tab.wait_for_url("**/api/sgr.html*")
 
 
+@pytest.mark.parametrize("words, first, among", [
+    ("sgr_table", "api/tables.html#sgr_table", "paper/easy_to_hard.html"),  # a function by its name, then prose
+    ("Fieller", None, "about/related_work.html"), ("GPU cost", None, "guides/cluster.html"),
+    ("fieler", None, "api/sgr.html")])  # what stands nowhere is looked for in words that are spelt alike
+def test_search_looks_for_every_word(address, tab, built, words, first, among):
+    tab.goto(address)
+    tab.locator("#quarto-search input").fill(words)
+    tab.locator(".search-result").first.wait_for()
+    places = [one.get_attribute("href") for one in tab.locator(".search-result").all()]
+    assert any(among in place for place in places) and (first is None or places[0].endswith(first))
+    assert not any("#teller" in place for place in places)  # a class that is spelt like Fieller
+
+
 def test_a_wide_figure_can_be_read_on_a_phone(address, tab, built):
     tab.set_viewport_size(PHONE)
     tab.goto(f"{address}paper/the_question.html")

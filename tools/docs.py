@@ -377,6 +377,23 @@ def finish(pages, config):
         colab_copy(page, ref, config)
 
 
+FUZZY = "fuse.search(q, { limit })"  # as smalldocs.js has it
+BY_WORDS = r"""((some) => some(q.split(/\s+/).map((word) => `'"${word}"`).join(" ")) ?? some(q) ?? [])((query) => {
+  const place = ({ section, text }) => section.toLowerCase() === q.toLowerCase() ? 0 : text.startsWith("def ") ? 2 : 1;
+  const hits = fuse.search(query).sort((one, other) => place(one.item) - place(other.item)).slice(0, limit);
+  return hits.length ? hits : null;
+})"""
+
+
+def search_by_words():
+    "smalldocs finds what is spelt alike: let it look for all the words first, and show prose before signatures."
+    script = OUT / "site_libs" / "smalldocs.js"
+    text = script.read_text("utf-8")
+    if FUZZY not in text: raise ValueError(f"{script} has no {FUZZY!r}: see what its search has become")
+    extended = text.replace(FUZZY, BY_WORDS).replace("ignoreLocation: true", "ignoreLocation: true, useExtendedSearch: true")
+    script.write_text(extended, "utf-8")
+
+
 def build():
     "Build _docs/ -> problems."
     from nbdev.config import get_config
@@ -395,6 +412,7 @@ def build():
     shutil.rmtree(OUT, ignore_errors=True)
     shutil.move(PROC / "_docs", OUT)
     finish(pages, config)
+    if not quarto: search_by_words()
     home = (OUT / "index.html").read_text("utf-8")
     names = sorted(str(p.relative_to(OUT)) for p in OUT.rglob("*.html"))
     yield from (f"{n} is not in the sidebar of _quarto.yml" for n in names if n not in home)
