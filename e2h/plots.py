@@ -74,8 +74,9 @@ def add_labels(
 def in_words(
     settings:str, # hyper-parameters as a JSON object
 ) -> str:         # such as "k = 10, labels = gold"
-    "Hyper-parameters from their JSON string."
-    return ", ".join(f"{key} = {value}" for key, value in json.loads(settings).items())
+    "Hyper-parameters from their JSON string; options that are off are left out."
+    on = {key: value for key, value in json.loads(settings).items() if value is not None and value is not False}
+    return ", ".join(f"{key} = {value}" for key, value in on.items())
 
 # %% ../nbs/api/52_plots.ipynb #aa0fdd39
 def plot_accuracy(

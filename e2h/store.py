@@ -292,7 +292,8 @@ def open_store(
     path = Path(path)
     if path.is_file() and is_packed(path): return Packed(path)
     if path.is_file(): raise ValueError(f"{path} is a file, no packed study; give a run folder (e2h sgr reads other records)")
-    if path.suffix == ".parquet" and not path.is_dir(): raise FileNotFoundError(f"{path}: there is no such file")
+    if path.suffix == ".parquet" and not path.is_dir():
+        raise FileNotFoundError(f"{path}: there is no such file; give a run folder or a packed study")
     return Store(path)
 
 # %% ../nbs/api/58_store.ipynb #6ae7ff10

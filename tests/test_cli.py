@@ -172,6 +172,13 @@ def test_wrong_arguments(capsys, args):
     assert caught.value.code == 2 and capsys.readouterr().err.startswith(usage)
 
 
+def test_a_number_that_prompts_do_not_take(capsys):
+    said = "e2h: note: prompts take no --n-train: they show --shots examples"
+    for methods, heard in (("icl,placebo", True), ("icl,probe", False)):
+        assert (said in e2h(capsys, "plan", "--methods", methods, "--n-train", 20)[2]) == heard
+    assert said not in e2h(capsys, "plan", "--methods", "icl", "--seeds", 1)[2]
+
+
 def test_no_command_shows_those_there_are(capsys):
     code, out, err = e2h(capsys)
     assert code == 2 and out == "" and "worldquiz" not in err
