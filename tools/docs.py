@@ -321,8 +321,8 @@ def enlargeable(html, page):
             file.write_bytes(base64.b64decode(m[1].partition(",")[2]))
         else: file = page.parent / unquote(m[1])
         src = file.relative_to(page.parent).as_posix()
-        width, height = Image.open(file).size
-        image = m[0].replace(m[1], src).replace("<img ", f'<img style="--ratio: {width / height:.2f}" ', 1)
+        pixels = Image.open(file).width
+        image = m[0].replace(m[1], src).replace("<img ", f'<img style="--pixels: {pixels}px" ', 1)
         return f'<a class="full-size" href="{src}" title="Full size">{image}</a>'
     return FIGURE.sub(linked, html)
 
