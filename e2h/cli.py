@@ -227,7 +227,8 @@ def make_studies(
     from e2h.study import Study
     names = [n for n in words(args.methods) if n != "zeroshot"]
     methods = make_methods(names, args.shots, args.original)
-    if methods and args.n_train not in (160, [160]) and all(hasattr(method, "k") for method in methods.values()):
+    asked = args.n_train != args.parser.get_default("n_train")
+    if methods and asked and all(hasattr(method, "k") for method in methods.values()):
         warnings.warn("prompts take no --n-train: they show --shots examples", stacklevel=2)
     items = [load_data(name) for name in words(args.dataset)]
     measures = words(measure_of(args, items[0]))

@@ -141,7 +141,8 @@ def measure(
     if name in items and name not in known and name not in ITEM_COLUMNS:
         raise KeyError(f"column {name!r} holds {items[name].dtype}, not numbers; make it numeric to use it as a measure")
     if name not in known:
-        kept = "" if "own" in items.attrs else "; from Python, from_csv and its like keep the columns that hardness= names"
+        read = "no_hardness" in items.attrs and "own" not in items.attrs  # by from_csv and its like, from Python
+        kept = "; of a file or frame the columns that hardness= names are kept" if read else ""
         raise KeyError(f"there is no hardness measure {name!r} for these items; give one of {known}{kept}")
     values = items[name] if name in items else text_measure(items, name)
     return values.astype(float).rename(name)

@@ -869,9 +869,10 @@ def sentence(
     gap = f"{_points(row['gap'], row['gap_low'], row['gap_high'])} points"
     pieces = f", in pieces: {_pieces(row['sets'])}" if row["kind"] == "bounded" and len(row["sets"]) > 1 else ""
     if row["gap_low"] == row["gap_high"] == 0:
-        unseen = 100 * (1 - .05 ** (1 / row["n_clusters"]))  # so often could answers change, and none be seen to
-        text = (f"{on} hard training leaves every answer as right or wrong as it was, so no ratio is given; a change of up "
-                f"to {unseen:.1f} % of answers could go unseen here")
+        unseen = 100 * (1 - .05 ** (1 / row["n_clusters"]))  # so often could one change, and none be seen to
+        what, of = ("accuracy in every cluster", "clusters") if groups else ("every answer as right or wrong", "answers")
+        text = (f"{on} hard training leaves {what} as it was, so no ratio is given; a change in up to {unseen:.1f} % of "
+                f"{of} could go unseen here")
     elif row["regime"] == "gap not separated":
         text = f"{on} the gap of {gap} is not separated from zero, so no ratio is given{_set_words(row)}"
     elif row["regime"] == "reversed":

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from e2h.data import check_items, load_items
+from e2h.data import check_items, from_frame, load_items
 from e2h.hardness import CUTOFFS, LEVELS, hardness_measures, item_levels, levels, measure
 
 numbers = st.one_of(st.integers(0, 6).map(float), st.floats(-1e6, 1e6), st.just(float("nan")))
@@ -123,3 +123,10 @@ def test_every_country_of_worldquiz_gives_as_many_cities_to_each_level():
     items = load_items("worldquiz")
     per_country = pd.crosstab(items["country"], item_levels(items, "fame"))
     assert per_country.columns.tolist() == LEVELS and (per_country.nunique(axis=1) == 1).all()
+
+
+def test_a_measure_that_was_not_kept_is_told_to_those_who_read_a_file():
+    rows = pd.DataFrame({"question": ["How?", "Why?"], "answer": ["yes", "no"], "effort": [1, 2]})
+    with pytest.raises(KeyError, match="columns that hardness= names are kept"): measure(from_frame(rows), "effort")
+    with pytest.raises(KeyError) as caught: measure(load_items("worldquiz"), "effort")
+    assert "hardness=" not in str(caught.value)

@@ -706,7 +706,10 @@ def test_training_that_changes_nothing_has_no_interval(world):
     table = sgr_table(same)
     said, n = table.describe(), table["n_items"].iloc[0]
     assert "every answer as right or wrong as it was, so no ratio is given" in said and "[0.0, 0.0]" not in said
-    assert f"a change of up to {100 * (1 - .05 ** (1 / n)):.1f} % of answers could go unseen here" in said
+    unseen = stats.binomtest(0, int(n), alternative="less").proportion_ci(.95, method="exact").high
+    assert f"a change in up to {100 * unseen:.1f} % of answers could go unseen here" in said
+    blocks = sgr_table(same.assign(cluster=same["item_id"].str[-1])).describe()
+    assert "leaves accuracy in every cluster as it was" in blocks and "% of clusters could go unseen" in blocks
 
 
 @pytest.mark.parametrize("change, error, words", [
